@@ -1,0 +1,14 @@
+//! What the K2 program, its client and the pool share: one copy of every byte layout they must agree on.
+//!
+//! `no_std` and without any Solana dependency, so that the on-chain program, built by another compiler from its own
+//! lockfile, and the pool compute the same bytes.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod address;
+
+pub use address::{AddressError, K2Address};

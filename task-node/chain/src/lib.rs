@@ -1,0 +1,1 @@
+//! The Bitcoin node: templates, new blocks, submission, headers, fail-over.

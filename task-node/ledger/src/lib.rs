@@ -1,0 +1,1 @@
+//! Who is owed what: PPLNS weights, exact rounding, operator and miner distributions.

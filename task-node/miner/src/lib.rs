@@ -1,0 +1,1 @@
+//! Search loops and a Stratum client: the built-in miner.

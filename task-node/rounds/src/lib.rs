@@ -1,0 +1,1 @@
+//! A Koii round: collect, seal to a bundle, audit, distribute.

@@ -1,0 +1,1 @@
+//! Shares, rounds and their outcome on disk.

@@ -1,0 +1,1 @@
+//! The Stratum server: sessions, dialects, vardiff, limits.
