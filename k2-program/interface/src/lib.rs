@@ -6,9 +6,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 mod address;
+pub mod reward_tree;
 
 pub use address::{AddressError, K2Address};
+pub use reward_tree::{RewardLeaf, RewardTree, Role};
