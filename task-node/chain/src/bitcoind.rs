@@ -222,13 +222,6 @@ impl Bitcoind {
         }
     }
 
-    /// Starts it again, after [`Self::stop`] or [`Self::kill`], on the same data, ports and name.
-    pub async fn restart(self) -> Result<Self, BitcoindError> {
-        let (options, ports) = (self.options.clone(), self.ports);
-        self.stop().await?;
-        Self::start_on(options, ports).await
-    }
-
     async fn start_on(options: BitcoindOptions, ports: Ports) -> Result<Self, BitcoindError> {
         let io = |what: String| move |source| BitcoindError::Io { what, source };
         let dir = &options.data_dir;
@@ -318,34 +311,49 @@ impl Bitcoind {
     }
 
     /// Ends it: RPC `stop`, a wait, a kill. Its data stays.
-    pub async fn stop(mut self) -> Result<(), BitcoindError> {
+    pub async fn stop(mut self) -> Result<StoppedBitcoind, BitcoindError> {
         // An error means it is already on its way out, or too sick to be asked.
         if let Err(error) = self.node.call::<Value>("stop", json!([])).await {
             tracing::debug!(%error, "bitcoind does not take RPC stop");
             return self.kill().await;
         }
         match timeout(self.options.stop_timeout, self.child.wait()).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => Ok(self.into_stopped()),
             Ok(Err(_)) | Err(_) => self.kill().await,
         }
     }
 
-    /// Ends it at once, as a crash or a power cut would.
-    pub async fn kill(mut self) -> Result<(), BitcoindError> {
-        self.kill_child().await
+    /// Ends it at once, as a crash or a power cut would: the last blocks may be lost.
+    pub async fn kill(mut self) -> Result<StoppedBitcoind, BitcoindError> {
+        self.child
+            .kill()
+            .await
+            .map_err(|source| BitcoindError::Io {
+                what: "cannot kill bitcoind".into(),
+                source,
+            })?;
+        Ok(self.into_stopped())
     }
 
-    /// Ends it at once and starts it again: the crash drill.
-    pub async fn crash_and_restart(mut self) -> Result<Self, BitcoindError> {
-        self.kill_child().await?;
-        Self::start_on(self.options.clone(), self.ports).await
+    fn into_stopped(self) -> StoppedBitcoind {
+        StoppedBitcoind {
+            options: self.options,
+            ports: self.ports,
+        }
     }
+}
 
-    async fn kill_child(&mut self) -> Result<(), BitcoindError> {
-        self.child.kill().await.map_err(|source| BitcoindError::Io {
-            what: "cannot kill bitcoind".into(),
-            source,
-        })
+/// A node that has ended, and can be started again on the same data and ports. Its cookie will be another.
+#[derive(Debug)]
+pub struct StoppedBitcoind {
+    options: BitcoindOptions,
+    ports: Ports,
+}
+
+impl StoppedBitcoind {
+    /// Starts it again and waits until it answers.
+    pub async fn start(self) -> Result<Bitcoind, BitcoindError> {
+        Bitcoind::start_on(self.options, self.ports).await
     }
 }
 

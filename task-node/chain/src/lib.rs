@@ -15,6 +15,7 @@ mod backoff;
 pub mod bitcoind;
 mod error;
 mod failover;
+mod feed;
 pub mod headers;
 mod health;
 mod node;
@@ -24,9 +25,10 @@ pub mod watcher;
 mod wire;
 pub mod zmq;
 
-pub use bitcoind::{Bitcoind, BitcoindError, BitcoindOptions, PrivateChain};
+pub use bitcoind::{Bitcoind, BitcoindError, BitcoindOptions, PrivateChain, StoppedBitcoind};
 pub use error::NodeError;
 pub use failover::{FailoverNode, FailoverOptions, MemberStatus};
+pub use feed::{TemplateFeed, TemplateUpdate, WatcherPhase, WatcherStatus};
 pub use headers::{HeaderFacts, RequiredBits};
 pub use health::Condition;
 pub use node::{
@@ -34,5 +36,5 @@ pub use node::{
     ZmqNotification,
 };
 pub use rpc::{Auth, RpcNode, RpcOptions};
-pub use watcher::{TemplateFeed, TemplateUpdate, WatcherOptions, WatcherPhase, WatcherStatus};
+pub use watcher::WatcherOptions;
 pub use zmq::{ZmqCheck, ZmqEndpoint, ZmqStatus};

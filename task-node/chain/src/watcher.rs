@@ -15,14 +15,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
-use work::BlockTemplate;
 
 use crate::{
     backoff::Backoff,
     error::NodeError,
+    feed::{TemplateFeed, WatcherPhase, WatcherStatus},
     node::{BitcoinNode, LongPollId, NodeTemplate},
     tip_guard::{Judgement, Tip, View, judge},
-    zmq::{self, Subscription, ZmqEndpoint, ZmqStatus},
+    zmq::{self, Subscription, ZmqEndpoint},
 };
 
 /// A node that answers long polls at once must not be asked in a tight loop.
@@ -30,6 +30,9 @@ const LONG_POLL_SPACING: Duration = Duration::from_secs(1);
 
 /// A failure that lasts is logged again this often.
 const REPEAT_LOG: Duration = Duration::from_secs(30);
+
+/// How often the state of the subscriptions is looked at.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// How the watcher watches.
 #[derive(Debug, Clone)]
@@ -53,93 +56,6 @@ impl Default for WatcherOptions {
             zmq: Vec::new(),
         }
     }
-}
-
-/// New work.
-#[derive(Debug, Clone)]
-pub struct TemplateUpdate {
-    /// The validated template.
-    pub template: Arc<BlockTemplate>,
-    /// The previous block is another than in the update this receiver got before: all older jobs are stale.
-    pub clean: bool,
-    /// The node it came from.
-    pub node: Arc<str>,
-}
-
-/// A receiver of work. Each clone keeps its own account of what it has seen, so a slow receiver that skips an update
-/// still learns of every change of the previous block.
-#[derive(Debug, Clone)]
-pub struct TemplateFeed {
-    templates: watch::Receiver<Option<NodeTemplate>>,
-    status: watch::Receiver<WatcherStatus>,
-    last: Option<BlockHash>,
-}
-
-impl TemplateFeed {
-    /// Waits for work that is newer than what this receiver has seen, skipping what has been replaced meanwhile.
-    /// `None`: the watcher has ended. Cancel safe.
-    pub async fn next(&mut self) -> Option<TemplateUpdate> {
-        loop {
-            self.templates.changed().await.ok()?;
-            let current = self.templates.borrow_and_update().clone();
-            if let Some(current) = current {
-                let prev = current.template.prev_hash();
-                let clean = self.last.replace(prev) != Some(prev);
-                return Some(TemplateUpdate {
-                    template: current.template,
-                    clean,
-                    node: current.node,
-                });
-            }
-        }
-    }
-
-    /// The latest template, if there is one, without waiting.
-    pub fn latest(&self) -> Option<Arc<BlockTemplate>> {
-        self.templates
-            .borrow()
-            .as_ref()
-            .map(|t| Arc::clone(&t.template))
-    }
-
-    /// The watcher's state; [`watch::Receiver::changed`] wakes on every change.
-    pub fn status(&self) -> watch::Receiver<WatcherStatus> {
-        self.status.clone()
-    }
-}
-
-/// What the watcher is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WatcherPhase {
-    /// No node has answered yet.
-    Connecting,
-    /// The node is in initial block download; mining now would be on an old block.
-    Syncing {
-        /// Height of the last verified block.
-        height: u32,
-        /// Height of the best header.
-        headers: u32,
-        /// Share verified, parts per million.
-        verification_ppm: u32,
-    },
-    /// Templates are published.
-    Running,
-    /// The watcher was stopped.
-    Stopped,
-}
-
-/// The watcher's state, for `/healthz` and `doctor`.
-#[derive(Debug, Clone)]
-pub struct WatcherStatus {
-    /// What it is doing.
-    pub phase: WatcherPhase,
-    /// The last failure, until something succeeds.
-    pub error: Option<String>,
-    /// When a template was last published. Miners work on outdated fees, or worse, when this is long ago.
-    pub published: Option<std::time::Instant>,
-    /// One entry a configured ZMQ endpoint.
-    pub zmq: Vec<(ZmqEndpoint, ZmqStatus)>,
 }
 
 /// Starts watching `node` until `cancel`.
@@ -186,11 +102,7 @@ pub fn spawn(
         let _ = cancel.run_until_cancelled(watcher.run(notices)).await;
         status_tx.send_modify(|s| s.phase = WatcherPhase::Stopped);
     });
-    TemplateFeed {
-        templates,
-        status,
-        last: None,
-    }
+    TemplateFeed::new(templates, status)
 }
 
 /// Why the node was asked; tells whether a template of the same tip is worth publishing.
@@ -221,6 +133,7 @@ impl Watcher {
         self.wait_until_ready().await;
         let mut poll = tokio::time::interval(self.options.poll);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut show = tokio::time::interval(STATUS_EVERY);
         let mut refresh_at = Instant::now();
         let mut long_poll: Option<LongPoll> = None;
         let mut long_poll_from = Instant::now();
@@ -271,8 +184,8 @@ impl Watcher {
                     let wait = if self.fetch(Cause::Refresh).await { self.options.refresh } else { self.options.poll };
                     refresh_at = Instant::now() + wait;
                 }
+                _ = show.tick() => self.update_zmq_status(),
             }
-            self.update_zmq_status();
         }
     }
 

@@ -329,6 +329,10 @@ impl BitcoinNode for RpcNode {
     }
 
     async fn hash_at(&self, height: u32) -> Result<Option<BlockHash>, NodeError> {
+        // bitcoind's heights are C++ int; it calls a larger one malformed, not out of range.
+        if i32::try_from(height).is_err() {
+            return Ok(None);
+        }
         known(
             self.call("getblockhash", json!([height])).await,
             code::INVALID_PARAMETER,
