@@ -1,5 +1,31 @@
 //! A Koii round: collect, seal to a bundle, audit, distribute.
+//!
+//! The way of a round through this crate:
+//!
+//! 1. [`PoolRules`] - what all nodes of a task agree on; its digest stands in every bundle.
+//! 2. [`BundleBuilder`] - a round's shares become content-addressed blocks, the same on every machine.
+//! 3. [`Bundle`] - the blocks read back; anything but the one canonical form is refused.
 
+mod block;
+mod builder;
+mod bundle;
+mod bundle_error;
+mod merkle_sum;
 mod rules;
+mod shares_chunk;
+mod tables;
 
+pub use builder::{BundleBuilder, EncodedBundle, JobHandle};
+pub use bundle::{
+    Bundle, BundleHead, BundleRoot, ChunkLink, FORMAT, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES,
+    MAX_ROOT_BYTES, MAX_SHARE_CHUNKS, MAX_SHARES, Moment, Totals,
+};
+pub use bundle_error::{BundleError, Part};
+pub use merkle_sum::{Leaf, MerkleSumTree};
 pub use rules::{MAX_PAYOUT_SCRIPTS, PPM, PoolRules, RulesDigest, RulesError, RulesParts};
+pub use shares_chunk::{
+    ChunkError, MAX_CHUNK_BYTES, PackedShare, SHARES_PER_CHUNK, decode_chunk, encode_chunk,
+};
+pub use tables::{
+    BundleClaim, MAX_CLAIMS, MAX_JOBS, MAX_TABLE_BLOCKS, decode_claims_block, decode_jobs_block,
+};
