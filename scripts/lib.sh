@@ -1,0 +1,151 @@
+# shellcheck shell=bash
+# Functions shared by the scripts in this folder: `. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"`.
+#
+# What is fetched or built goes to one cache folder, never into the clone and never into the system:
+#   ORCAPOOL_CACHE     the cache folder        (default ${XDG_CACHE_HOME:-~/.cache}/orcapool)
+#   CARGO_TARGET_DIR   what cargo builds       (default <cache>/target)
+#   ORCAPOOL_BITCOIND  a bitcoind of your own  (default: see get-bitcoind)
+# Progress goes to stderr, results to stdout, so that a script's last line of output can be used by another.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly ROOT
+# Kept in step with `rust-version` of Cargo.toml. There is no rust-toolchain file on purpose: rustup would answer it with
+# a download even where a newer compiler is already installed.
+readonly RUSTC_NEEDED=1.95
+# The oldest node whose block templates, ZMQ notices and test chains are what the pool expects.
+# shellcheck disable=SC2034 # used by get-bitcoind
+readonly BITCOIND_NEEDED=27
+
+# One line of progress, with the time of day.
+log() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
+
+# The end: what is wrong and, in further arguments, what to do about it.
+die() {
+    printf '%s  error: %s\n' "$(date +%H:%M:%S)" "$1" >&2
+    shift
+    if (($# > 0)); then printf '          %s\n' "$@" >&2; fi
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# need COMMAND HOW: ends unless the command is there.
+need() { have "$1" || die "\`$1\` is needed and not installed" "$2"; }
+
+# as_duration SECONDS: 75 -> 1m15s
+as_duration() { if (($1 < 60)); then printf '%ds' "$1"; else printf '%dm%02ds' $(($1 / 60)) $(($1 % 60)); fi; }
+
+# version_at_least HAVE WANTED: compares dotted versions; anything after the digits of a part is ignored.
+version_at_least() {
+    local IFS=. i
+    local -a have_parts wanted_parts
+    read -ra have_parts <<<"$1"
+    read -ra wanted_parts <<<"$2"
+    for i in "${!wanted_parts[@]}"; do
+        local h=${have_parts[i]:-0} w=${wanted_parts[i]}
+        h=${h%%[!0-9]*}
+        ((10#${h:-0} > 10#$w)) && return 0
+        ((10#${h:-0} < 10#$w)) && return 1
+    done
+    return 0
+}
+
+# Sets and makes the cache folder, and cargo's target folder in it.
+use_cache() {
+    if [[ -z ${ORCAPOOL_CACHE:-} ]]; then
+        [[ -n ${XDG_CACHE_HOME:-} || -n ${HOME:-} ]] ||
+            die "neither HOME nor XDG_CACHE_HOME is set" "Set ORCAPOOL_CACHE to a folder for downloads and builds (about 6 GB)."
+        ORCAPOOL_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/orcapool
+    fi
+    if ! mkdir -p "$ORCAPOOL_CACHE" 2>/dev/null || [[ ! -w $ORCAPOOL_CACHE ]]; then
+        die "cannot write to $ORCAPOOL_CACHE" "Set ORCAPOOL_CACHE to a folder for downloads and builds (about 6 GB)."
+    fi
+    ORCAPOOL_CACHE=$(cd "$ORCAPOOL_CACHE" && pwd)
+    export ORCAPOOL_CACHE
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ORCAPOOL_CACHE/target}
+}
+
+# Ends unless this machine can compile the workspace: rustc, cargo, a C compiler (SQLite, ring).
+need_compilers() {
+    local how="Install it with rustup (https://rustup.rs): rustup toolchain install stable"
+    # A shell that did not read the user's profile does not find rustup's folder by itself.
+    if ! have cargo && [[ -x ${CARGO_HOME:-${HOME:-}/.cargo}/bin/cargo ]]; then
+        PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+        export PATH
+    fi
+    need rustc "Rust $RUSTC_NEEDED or newer builds orcapool. $how"
+    need cargo "$how"
+    local version
+    version=$(cd "$ROOT" && rustc --version | awk '{print $2}')
+    version_at_least "$version" "$RUSTC_NEEDED" ||
+        die "rustc $version is older than $RUSTC_NEEDED" "Update it: rustup update stable"
+    local cc=${CC:-cc}
+    have "${cc%% *}" || die "no C compiler (\`$cc\`)" \
+        "SQLite and the TLS library are compiled from C. Debian/Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc"
+    log "rustc $version, $("${cc%% *}" --version 2>/dev/null | head -n 1)"
+}
+
+# Finds or fetches a bitcoind and exports its path as ORCAPOOL_BITCOIND.
+use_bitcoind() {
+    local said
+    said=$("$ROOT/scripts/get-bitcoind") || exit 1
+    ORCAPOOL_BITCOIND=$(tail -n 1 <<<"$said")
+    export ORCAPOOL_BITCOIND
+}
+
+# only_one LOCK: waits until no other run works below this lock file. It is held until the script ends.
+only_one() {
+    have flock || return 0
+    exec {LOCK_FD}>"$1"
+    if ! flock --nonblock "$LOCK_FD"; then
+        log "waiting for another run that holds $1"
+        flock "$LOCK_FD"
+    fi
+}
+
+# The pinned version of a tool in requirements-tools.txt.
+pinned() { sed -n "s/^astral-dev-toolchain-$1==\([0-9.]*\).*/\1/p" "$ROOT/scripts/requirements-tools.txt"; }
+
+# pip_into DIR: the pinned, ready-built tools into DIR/bin. Fails where there is no pip, no such wheel or no network.
+pip_into() {
+    local dir=$1 python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
+                --require-hashes --target "$dir" --requirement "$ROOT/scripts/requirements-tools.txt" >&2
+            return
+        fi
+    done
+    # A python without pip may still be able to make an environment that has one.
+    have python3 && python3 -m venv "$dir" >/dev/null 2>&1 || return 1
+    PIP_ROOT_USER_ACTION=ignore "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
+        --require-hashes --requirement "$ROOT/scripts/requirements-tools.txt" >&2
+}
+
+# use_cargo_tools: puts `cargo deny` and `cargo fuzz` into the PATH; those already there are taken.
+use_cargo_tools() {
+    local tool version tools missing=()
+    for tool in cargo-deny cargo-fuzz; do have "$tool" || missing+=("$tool"); done
+    if ((${#missing[@]} > 0)); then
+        tools=$ORCAPOOL_CACHE/tools-$(cksum <"$ROOT/scripts/requirements-tools.txt" | cut -d ' ' -f 1)
+        only_one "$tools.lock"
+        if [[ ! -e $tools/complete ]]; then
+            rm -rf "$tools"
+            log "fetching ready-built ${missing[*]} from PyPI (6 MB)"
+            if ! pip_into "$tools"; then
+                log "no ready-built ones for this machine: compiling ${missing[*]} (about 10 minutes, once)"
+                rm -rf "$tools"
+                for tool in "${missing[@]}"; do
+                    cargo install --locked --quiet --root "$tools" --version "$(pinned "$tool")" "$tool" >&2 ||
+                        die "$tool could not be installed" "cargo install --locked $tool"
+                done
+            fi
+            touch "$tools/complete"
+        fi
+        export PATH="$tools/bin:$PATH"
+    fi
+    for tool in cargo-deny cargo-fuzz; do
+        version=$("$tool" --version 2>&1) || die "\`$tool --version\` fails: $version" "Remove $(command -v "$tool") and run this again."
+        log "$version ($(command -v "$tool"))"
+    done
+}
