@@ -173,10 +173,14 @@ impl Watcher {
                     }
                 }
                 _ = poll.tick() => match self.node.best_block_hash().await {
-                    Ok(hash) if self.tip.is_some_and(|tip| tip.hash == hash) => self.tell_zmq(hash),
-                    Ok(_) => if self.fetch(Cause::News).await {
-                        refresh_at = Instant::now() + self.options.refresh;
-                    },
+                    Ok(hash) => {
+                        let same = self.tip.is_some_and(|tip| tip.hash == hash);
+                        // After a failure only a template shows that the node is well again.
+                        let cause = if same { Cause::Refresh } else { Cause::News };
+                        if !(same && self.status.borrow().error.is_none()) && self.fetch(cause).await {
+                            refresh_at = Instant::now() + self.options.refresh;
+                        }
+                    }
                     Err(error) => self.failed(&error),
                 },
                 () = tokio::time::sleep_until(refresh_at) => {
@@ -283,7 +287,10 @@ impl Watcher {
                     transactions = candidate.template.transactions().len(), "new work on a new tip");
                 self.succeeded();
                 self.publish(candidate);
-                self.tell_zmq(tip.hash);
+                // Not of the first tip: it is older than the subscriptions, which cannot have heard of it.
+                if self.tip.is_some() {
+                    self.tell_zmq(tip.hash);
+                }
                 // After publishing: miners must not wait for what is needed only to judge the next template.
                 if tip.chain_work.is_none() {
                     tip.chain_work = self.chain_work(tip.hash).await;

@@ -104,6 +104,28 @@ async fn a_zmq_notice_alone_brings_clean_work() {
     assert_eq!(status.borrow().zmq[0].1.missed, 0);
 }
 
+/// A tip that is older than the subscription is not news the subscription has missed.
+#[tokio::test]
+async fn a_quiet_chain_does_not_make_the_subscription_look_deaf() {
+    let test = start(PrivateChain::Regtest).await;
+    generate(&test).await;
+    let zmq = vec![(
+        test.bitcoind.node() as Arc<dyn BitcoinNode>,
+        test.bitcoind.zmq_endpoint(),
+    )];
+    let options = WatcherOptions {
+        poll: Duration::from_millis(50),
+        zmq,
+        ..silent()
+    };
+    let (mut feed, _guard) = watch(test.bitcoind.node(), options);
+    next(&mut feed).await;
+    zmq_connections(&feed, 1).await;
+    // Longer than the grace after which a silent connection is opened anew.
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    assert_eq!(feed.status().borrow().zmq[0].1.connections, 1);
+}
+
 #[tokio::test]
 async fn the_long_poll_alone_brings_clean_work() {
     let test = start(PrivateChain::Regtest).await;

@@ -58,7 +58,7 @@ impl Subscription {
         self.status.clone()
     }
 
-    /// Tells the subscription of a tip the pool learned of; if ZMQ stays silent about it, it reconnects.
+    /// Tells the subscription of a block that has just become the tip; if ZMQ stays silent about it, it reconnects.
     pub fn tip_is_known(&self, hash: BlockHash) {
         // Full means the task is busy connecting, when it could not be deaf anyway.
         let _ = self.known_elsewhere.try_send(hash);
@@ -103,18 +103,26 @@ impl Task {
     async fn run(mut self) {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
         let mut last_check = None;
+        let mut told = false;
         loop {
             self.check(&mut last_check).await;
-            let heard_before = self.status.borrow().received;
+            let before = *self.status.borrow();
             let end = self.listen().await;
             self.status.send_modify(|s| s.connected = false);
+            let after = *self.status.borrow();
             // Only a message proves that the right publisher was on the other side.
-            if self.status.borrow().received > heard_before {
+            if after.received > before.received {
                 backoff.reset();
             }
             let wait = backoff.failed();
-            tracing::warn!(endpoint = %self.endpoint, reason = %end, ?wait,
-                "ZMQ subscription ended; new blocks are found by polling until it is back");
+            // Said once for each time it is lost, not for each vain try to get it back.
+            if after.connections > before.connections || !told {
+                told = true;
+                tracing::warn!(endpoint = %self.endpoint, reason = %end,
+                    "no ZMQ subscription; new blocks are found by polling until it is back");
+            } else {
+                tracing::debug!(endpoint = %self.endpoint, reason = %end, ?wait, "still no ZMQ subscription");
+            }
             tokio::time::sleep(wait).await;
         }
     }
@@ -157,6 +165,8 @@ impl Task {
             s.connections += 1;
         });
         tracing::info!(%endpoint, "ZMQ: subscribed to new blocks");
+        // News from before this connection could not have come over it.
+        while self.known_elsewhere.try_recv().is_ok() {}
         let mut sequence = Sequence::default();
         let mut hearing = Hearing::default();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
