@@ -3,7 +3,7 @@
 //!
 //! Four things make it ask the node: a ZMQ notice (milliseconds), the long poll (one outstanding), a poll of the tip
 //! hash (default each second, because the other two can die silently: DATUM gateway #3, #37) and the refresh interval.
-//! Whatever the reason, the answer passes [`crate::tip_guard`] before it is published, so a late answer or a lagging
+//! Whatever the reason, the answer passes `tip_guard` before it is published, so a late answer or a lagging
 //! node never takes miners back to an older tip. `clean` is decided by the previous block's hash, never by height.
 
 use std::{sync::Arc, time::Duration};

@@ -3,7 +3,7 @@
 //! ZMQ is a hint, never the truth: a notice only makes the watcher ask the node sooner than its next poll. Messages
 //! can be lost (`-zmqpubhashblockhwm`), a subscription can die without a word (DATUM gateway #37), and the endpoint
 //! may be that of another process. So the subscription is compared with `getzmqnotifications`, gaps in the sequence
-//! are counted, and a connection that stays silent about a block others reported is opened anew ([`Hearing`]).
+//! are counted, and a connection that stays silent about a block others reported is opened anew (`notice::Hearing`).
 
 mod endpoint;
 mod notice;
