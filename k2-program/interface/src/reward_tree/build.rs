@@ -47,7 +47,7 @@ impl RewardTree {
         round: u64,
         entries: impl IntoIterator<Item = (Role, K2Address, u64)>,
     ) -> Result<Option<Self>, TreeError> {
-        let mut level = Vec::new();
+        let mut hashes = Vec::new();
         for (index, (role, owner, cumulative)) in (0..).zip(entries) {
             if index == MAX_LEAVES {
                 return Err(TreeError::TooManyLeaves);
@@ -60,20 +60,24 @@ impl RewardTree {
                 owner,
                 cumulative,
             };
-            level.push(leaf.hash());
+            hashes.push(leaf.hash());
         }
-        // At most MAX_LEAVES, so it fits.
+        Ok(Self::over(hashes))
+    }
+
+    /// The tree over at most [`MAX_LEAVES`] leaf hashes.
+    pub(super) fn over(mut level: Vec<Hash>) -> Option<Self> {
         let leaf_count = level.len() as u32;
         let mut levels = Vec::new();
         loop {
             match *level.as_slice() {
-                [] => return Ok(None),
+                [] => return None,
                 [root] => {
-                    return Ok(Some(Self {
+                    return Some(Self {
                         levels,
                         root,
                         leaf_count,
-                    }));
+                    });
                 }
                 _ => {}
             }
