@@ -1,7 +1,7 @@
 //! Shares, rounds and their outcome on disk.
 //!
-//! [`ShareStore`] is the seam: everything above knows only the trait. `SqliteStore` is the store of a single node;
-//! `conformance` is the suite that it and any other store is held to.
+//! [`ShareStore`] is the seam: everything above knows only the trait. [`SqliteStore`] is the store of a single node;
+//! [`conformance`](crate#features) is the suite that it and any other store is held to.
 //!
 //! What a store promises:
 //!
@@ -14,11 +14,14 @@
 //! # Features
 //! `conformance`: the module of the same name, for tests.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod outcome;
 mod round;
 mod share;
 mod share_store;
+mod sqlite;
 
 pub use error::StoreError;
 pub use outcome::{
@@ -31,3 +34,4 @@ pub use share::{
     WorkerStats,
 };
 pub use share_store::{Identity, ShareStore};
+pub use sqlite::SqliteStore;
