@@ -5,24 +5,37 @@
 //! 1. [`PoolRules`] - what all nodes of a task agree on; its digest stands in every bundle.
 //! 2. [`BundleBuilder`] - a round's shares become content-addressed blocks, the same on every machine.
 //! 3. [`Bundle`] - the blocks read back; anything but the one canonical form is refused.
+//! 4. [`audit()`] - whether a bundle is what its node submitted it as; [`chunks_to_open`] where it is too large to fetch.
 
+mod audit;
+mod audit_failure;
 mod block;
 mod builder;
 mod bundle;
 mod bundle_error;
+mod facts;
 mod merkle_sum;
 mod rules;
+mod sampling;
+mod seen;
 mod shares_chunk;
 mod tables;
 
+pub use audit::{
+    AuditSummary, BlockShare, Expectation, RoundWindow, Submitted, audit, audit_parts, check_head,
+};
+pub use audit_failure::{AuditFailure, End};
 pub use builder::{BundleBuilder, EncodedBundle, JobHandle};
 pub use bundle::{
     Bundle, BundleHead, BundleRoot, ChunkLink, FORMAT, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES,
     MAX_ROOT_BYTES, MAX_SHARE_CHUNKS, MAX_SHARES, Moment, Totals,
 };
 pub use bundle_error::{BundleError, Part};
+pub use facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
 pub use merkle_sum::{Leaf, MerkleSumTree};
-pub use rules::{MAX_PAYOUT_SCRIPTS, PPM, PoolRules, RulesDigest, RulesError, RulesParts};
+pub use rules::{MAX_PAYOUT_SCRIPTS, PoolRules, RulesDigest, RulesError, RulesParts};
+pub use sampling::{chunks_to_open, samples_for};
+pub use seen::SeenInRound;
 pub use shares_chunk::{
     ChunkError, MAX_CHUNK_BYTES, PackedShare, SHARES_PER_CHUNK, decode_chunk, encode_chunk,
 };

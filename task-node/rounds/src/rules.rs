@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use bitcoin::{Network, ScriptBuf};
+use bitcoin::{Amount, Network, ScriptBuf};
+use ledger::Fee;
 use pow::Work;
 use serde::Serialize;
 use serde_bytes::{ByteArray, Bytes};
@@ -18,8 +19,11 @@ const FORMAT: &str = "orcapool/rules/1";
 pub const MAX_PAYOUT_SCRIPTS: usize = 4;
 /// The longest payout script; the same bound as a job template's.
 const MAX_SCRIPT_BYTES: usize = 520;
-/// The whole of a share, in parts per million.
-pub const PPM: u32 = 1_000_000;
+/// What most pools take.
+const ONE_PERCENT: Fee = match Fee::from_ppm(10_000) {
+    Ok(fee) => fee,
+    Err(_) => Fee::NONE,
+};
 /// A day. Windows wider than that would make "was a tip during the round" mean nothing.
 const MAX_SECONDS: u32 = 24 * 60 * 60;
 /// Windows of more than a hundred blocks' work would need rounds nobody keeps.
@@ -35,9 +39,6 @@ pub enum RulesError {
     /// A script nobody can have meant.
     #[error("a payout script has 1 to {MAX_SCRIPT_BYTES} bytes, not {0}")]
     ScriptLength(usize),
-    /// A fee above the whole.
-    #[error("an operator fee of {0} parts per million is more than everything (1000000)")]
-    Fee(u32),
     /// The window's multiple.
     #[error("the PPLNS window is 1 to {MAX_PPLNS_MULTIPLE} times the network's work, not {0}")]
     PplnsMultiple(u32),
@@ -63,12 +64,14 @@ pub struct RulesParts {
     pub network: Network,
     /// What a coinbase may pay to. More than one while custody is being rotated.
     pub payout_scripts: Vec<ScriptBuf>,
-    /// The operator's part of each share of its node, in parts per million.
-    pub operator_fee_ppm: u32,
+    /// The operator's part of each share of its node.
+    pub operator_fee: Fee,
     /// The PPLNS window in multiples of the network's expected work per block.
     pub pplns_multiple: u32,
     /// The least PPLNS window. On test networks a block is a handful of hashes.
     pub pplns_floor: Work,
+    /// From how much on somebody's earnings get a leaf of the reward tree, which has only so many.
+    pub leaf_minimum: Amount,
     /// How far header times may be off when the tip of a moment is looked up in them, in seconds.
     pub time_grace_seconds: u32,
     /// How far two honest nodes' clocks may differ, in seconds.
@@ -84,9 +87,10 @@ impl RulesParts {
             task,
             network,
             payout_scripts: vec![payout_script],
-            operator_fee_ppm: 10_000,
+            operator_fee: ONE_PERCENT,
             pplns_multiple: 2,
             pplns_floor: Work::from_hashes(1 << 16),
+            leaf_minimum: Amount::from_sat(1_000),
             time_grace_seconds: 600,
             clock_tolerance_seconds: 120,
         }
@@ -126,6 +130,7 @@ struct Wire<'a> {
     fee_ppm: u32,
     pplns_multiple: u32,
     pplns_floor: ByteArray<16>,
+    leaf_minimum: u64,
     time_grace: u32,
     clock_tolerance: u32,
 }
@@ -147,9 +152,6 @@ impl PoolRules {
             .find(|s| s.is_empty() || s.len() > MAX_SCRIPT_BYTES)
         {
             return Err(RulesError::ScriptLength(script.len()));
-        }
-        if parts.operator_fee_ppm > PPM {
-            return Err(RulesError::Fee(parts.operator_fee_ppm));
         }
         if parts.pplns_multiple == 0 || parts.pplns_multiple > MAX_PPLNS_MULTIPLE {
             return Err(RulesError::PplnsMultiple(parts.pplns_multiple));
@@ -198,10 +200,10 @@ impl PoolRules {
         &self.parts.payout_scripts
     }
 
-    /// The operator's part, in parts per million.
+    /// The operator's part of each share of its node.
     #[must_use]
-    pub fn operator_fee_ppm(&self) -> u32 {
-        self.parts.operator_fee_ppm
+    pub fn operator_fee(&self) -> Fee {
+        self.parts.operator_fee
     }
 
     /// The PPLNS window when the network expects `network_work` per block.
@@ -210,6 +212,12 @@ impl PoolRules {
         network_work
             .saturating_mul(u64::from(self.parts.pplns_multiple))
             .max(self.parts.pplns_floor)
+    }
+
+    /// From how much on somebody's earnings get a leaf.
+    #[must_use]
+    pub fn leaf_minimum(&self) -> Amount {
+        self.parts.leaf_minimum
     }
 
     /// How far header times may be off, in seconds.
@@ -241,9 +249,10 @@ fn encode(parts: &RulesParts) -> Result<Vec<u8>, RulesError> {
             .iter()
             .map(|s| Bytes::new(s.as_bytes()))
             .collect(),
-        fee_ppm: parts.operator_fee_ppm,
+        fee_ppm: parts.operator_fee.to_ppm(),
         pplns_multiple: parts.pplns_multiple,
         pplns_floor: ByteArray::new(parts.pplns_floor.to_hashes().to_be_bytes()),
+        leaf_minimum: parts.leaf_minimum.to_sat(),
         time_grace: parts.time_grace_seconds,
         clock_tolerance: parts.clock_tolerance_seconds,
     };
@@ -266,13 +275,14 @@ mod tests {
     #[test]
     fn every_parameter_changes_the_digest() {
         let base = PoolRules::new(parts()).unwrap().digest();
-        let changes: [fn(&mut RulesParts); 8] = [
+        let changes: [fn(&mut RulesParts); 9] = [
             |p| p.task = TaskId::from_bytes([2; 32]),
             |p| p.network = Network::Signet,
             |p| p.payout_scripts.push(ScriptBuf::from_bytes(vec![0x52])),
-            |p| p.operator_fee_ppm += 1,
+            |p| p.operator_fee = Fee::NONE,
             |p| p.pplns_multiple += 1,
             |p| p.pplns_floor = Work::from_hashes(1),
+            |p| p.leaf_minimum = Amount::ONE_SAT,
             |p| p.time_grace_seconds += 1,
             |p| p.clock_tolerance_seconds += 1,
         ];
@@ -314,10 +324,6 @@ mod tests {
         assert_eq!(
             refused(|p| p.payout_scripts = vec![ScriptBuf::new()]),
             RulesError::ScriptLength(0)
-        );
-        assert_eq!(
-            refused(|p| p.operator_fee_ppm = 1_000_001),
-            RulesError::Fee(1_000_001)
         );
         assert_eq!(
             refused(|p| p.pplns_multiple = 0),
