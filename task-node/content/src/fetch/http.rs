@@ -1,0 +1,203 @@
+//! One request to one source, with every limit kept while the bytes arrive.
+
+use std::{error::Error as _, io, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use cid::Cid;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use reqwest::{
+    Response,
+    header::{ACCEPT, CONTENT_TYPE},
+    redirect::Policy,
+};
+use tokio_util::io::StreamReader;
+
+use super::{FetchError, FetchOptions, Source, SourceError, tls};
+use crate::{
+    block::{Block, MAX_BLOCK_BYTES},
+    car::{self, CarError},
+    dag::Frontier,
+    gateway::Format,
+    store::BlockStore,
+};
+
+/// Gateways redirect to a subdomain or another host once or twice.
+const MAX_REDIRECTS: usize = 4;
+
+/// Waiting longer for a connection than this means nobody is there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An HTTP client for sources. Clones share its connections.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    timeout: Duration,
+}
+
+impl Client {
+    pub(super) fn new(options: &FetchOptions) -> Result<Self, FetchError> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config(tls::roots())?)
+            .user_agent(concat!("orcapool/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
+            .read_timeout(options.idle_timeout)
+            .redirect(Policy::custom(redirect))
+            .referer(false)
+            .build()
+            .map_err(|error| FetchError::Setup(describe(error)))?;
+        Ok(Self {
+            http,
+            timeout: options.timeout,
+        })
+    }
+
+    /// One block, verified.
+    pub(super) async fn get_block(
+        &self,
+        source: &Source,
+        cid: &Cid,
+    ) -> Result<Block, SourceError> {
+        self.in_time(async {
+            let response = self.request(source, cid, Format::Raw).await?;
+            let page = is_page(&response);
+            let bytes = read_limited(response, MAX_BLOCK_BYTES).await?;
+            // Hash first: a block of shares may well begin with `<`.
+            let first = bytes.first().copied();
+            Block::verify(cid, bytes).map_err(|_| {
+                if page || first == Some(b'<') {
+                    SourceError::Html
+                } else {
+                    SourceError::WrongBytes
+                }
+            })
+        })
+        .await?
+    }
+
+    /// A whole DAG as a CAR, into `store`. The outer error is the request's, the inner one the CAR's.
+    pub(super) async fn get_car(
+        &self,
+        source: &Source,
+        frontier: &mut Frontier,
+        store: &dyn BlockStore,
+    ) -> Result<Result<usize, CarError>, SourceError> {
+        let root = *frontier.root();
+        self.in_time(async {
+            let response = self.request(source, &root, Format::Car).await?;
+            if is_page(&response) {
+                return Err(SourceError::Html);
+            }
+            let mut body = Box::pin(body(response));
+            let first = body.try_next().await?.unwrap_or_default();
+            // No CAR of one root begins so: its header would have 60 bytes, and has 58.
+            if first.first() == Some(&b'<') {
+                return Err(SourceError::Html);
+            }
+            let whole = stream::once(async { Ok(first) })
+                .chain(body)
+                .map_err(io::Error::other);
+            let reader = StreamReader::new(Box::pin(whole));
+            Ok(car::import_into(reader, frontier, store).await)
+        })
+        .await?
+    }
+
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, SourceError> {
+        tokio::time::timeout(self.timeout, work)
+            .await
+            .map_err(|_| SourceError::Timeout(self.timeout))
+    }
+
+    async fn request(
+        &self,
+        source: &Source,
+        cid: &Cid,
+        format: Format,
+    ) -> Result<Response, SourceError> {
+        let response = self
+            .http
+            .get(source.url(cid, format))
+            .header(ACCEPT, format.media_type())
+            .send()
+            .await
+            .map_err(transport_error)?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            status @ (404 | 410) => Err(SourceError::NotFound(status)),
+            300..=399 => Err(SourceError::Redirect),
+            status => Err(SourceError::Status(status)),
+        }
+    }
+}
+
+fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let from = attempt.previous().last().map(|url| url.scheme().to_owned());
+    let allowed = match attempt.url().scheme() {
+        "https" => true,
+        // Never down from HTTPS: the operator asked for a source nobody in between can watch.
+        "http" => from.as_deref() == Some("http"),
+        _ => false,
+    };
+    if allowed && attempt.previous().len() <= MAX_REDIRECTS {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+fn is_page(response: &Response) -> bool {
+    response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/html"))
+}
+
+fn body(response: Response) -> impl Stream<Item = Result<Bytes, SourceError>> {
+    response.bytes_stream().map_err(transport_error)
+}
+
+/// The whole body, given up at the first byte too many. `Content-Length` only ever shortens the work.
+async fn read_limited(response: Response, limit: usize) -> Result<Bytes, SourceError> {
+    let claimed = response.content_length().unwrap_or(0);
+    if usize::try_from(claimed).map_or(true, |length| length > limit) {
+        return Err(SourceError::TooLarge { limit });
+    }
+    let mut body = Box::pin(body(response));
+    let mut bytes = BytesMut::new();
+    while let Some(part) = body.try_next().await? {
+        if part.len() > limit - bytes.len() {
+            return Err(SourceError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes.freeze())
+}
+
+fn transport_error(error: reqwest::Error) -> SourceError {
+    if error.is_timeout() && !error.is_connect() {
+        SourceError::Idle
+    } else if error.is_redirect() {
+        SourceError::Redirect
+    } else {
+        SourceError::Unreachable(describe(error))
+    }
+}
+
+/// The causes of an error in one line, without the URL, which may hold credentials.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(240)
+        .collect()
+}
