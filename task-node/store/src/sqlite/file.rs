@@ -15,7 +15,7 @@ use crate::{Identity, StoreError};
 /// "ORCA": tells the file from every other SQLite file (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = 0x4f52_4341;
 /// The steps from one format version to the next; the first makes an empty file version 1.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 /// How long the writer waits for a program that has the file open by hand.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after a checkpoint, in bytes.
@@ -189,7 +189,7 @@ fn format_version(db: &Connection, path: &Path) -> Result<Option<u32>, StoreErro
     }
 }
 
-fn latest() -> u32 {
+pub(super) fn latest() -> u32 {
     // A handful of steps.
     MIGRATIONS.len() as u32
 }
@@ -199,7 +199,7 @@ fn to_usize(version: u32) -> usize {
 }
 
 /// Takes the file from `version` to the last of `steps`. Each step is whole or absent.
-fn migrate(db: &Connection, version: u32, steps: &[&str]) -> Result<(), StoreError> {
+pub(super) fn migrate(db: &Connection, version: u32, steps: &[&str]) -> Result<(), StoreError> {
     for (version, step) in (1_u32..).zip(steps).skip(to_usize(version)) {
         tracing::info!(version, "upgrading the store's format");
         let upgraded = db.execute_batch(&format!(

@@ -15,6 +15,8 @@ mod rounds;
 mod rows;
 mod shares;
 mod tallies;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;

@@ -125,26 +125,40 @@ fn run(db: Connection, mut commands: mpsc::Receiver<Box<dyn Command>>) {
 
 /// Runs all commands in one transaction, or, if that fails as a whole, each in one of its own.
 fn commit_group(db: &Connection, group: &mut [Box<dyn Command>]) {
-    let Err(error) = transaction(db, group) else {
+    let Err(undone) = transaction(db, group) else {
         return;
     };
-    if let [only] = group {
-        only.fail(error);
-        return;
-    }
-    tracing::warn!(%error, commands = group.len(), "a group commit failed; trying each command alone");
-    for command in group.chunks_mut(1) {
-        if let Err(error) = transaction(db, command) {
-            for command in command {
-                command.fail(error);
-                break;
-            }
+    if group.len() > 1 {
+        tracing::warn!(
+            ?undone,
+            commands = group.len(),
+            "a group commit failed; trying each command alone"
+        );
+        for alone in group.chunks_mut(1) {
+            commit_group(db, alone);
         }
+    } else if let (Undone::Outside(error), [command]) = (undone, group) {
+        command.fail(error);
+    }
+}
+
+/// Why nothing of a transaction is kept.
+#[derive(Debug)]
+enum Undone {
+    /// SQLite undid all of it because of one command, as it does when the disk is full or fails. That command has the error.
+    ByCommand,
+    /// Beginning or committing failed.
+    Outside(StoreError),
+}
+
+impl From<rusqlite::Error> for Undone {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Outside(error.into())
     }
 }
 
 /// One transaction. On an error nothing of it is kept and no transaction is open.
-fn transaction(db: &Connection, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
+fn transaction(db: &Connection, group: &mut [Box<dyn Command>]) -> Result<(), Undone> {
     let done = run_group(db, group);
     if !db.is_autocommit()
         && let Err(error) = db.execute_batch("ROLLBACK")
@@ -154,23 +168,22 @@ fn transaction(db: &Connection, group: &mut [Box<dyn Command>]) -> Result<(), St
     done
 }
 
-fn run_group(db: &Connection, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
+fn run_group(db: &Connection, group: &mut [Box<dyn Command>]) -> Result<(), Undone> {
     statement(db, "BEGIN IMMEDIATE")?;
     for command in group {
         statement(db, "SAVEPOINT command")?;
         if !command.run(db) {
             if db.is_autocommit() {
-                // SQLite undoes the whole transaction when the disk is full or fails: the neighbours are gone too.
-                return Err(StoreError::Io("a transaction was undone".to_owned()));
+                return Err(Undone::ByCommand);
             }
             statement(db, "ROLLBACK TO command")?;
         }
         statement(db, "RELEASE command")?;
     }
-    statement(db, "COMMIT")
+    Ok(statement(db, "COMMIT")?)
 }
 
-fn statement(db: &Connection, sql: &str) -> Result<(), StoreError> {
+fn statement(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute(())?;
     Ok(())
 }
