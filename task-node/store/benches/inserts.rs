@@ -4,14 +4,13 @@
 //! shows in the rest.
 #![allow(clippy::unwrap_used)]
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use store::conformance::fixture;
-use store::{NewShare, Recorded, ShareStore, SqliteStore};
+use store::{NewShare, OpenOutcome, Recorded, ShareStore, SqliteStore};
 use tokio::runtime::Runtime;
 use work::Job;
 
@@ -21,7 +20,8 @@ fn inserts(criterion: &mut Criterion) {
     let store = SqliteStore::open(&folder.path().join("bench"), fixture::identity()).unwrap();
     let store: Arc<dyn ShareStore> = Arc::new(store);
     let round = fixture::round(1);
-    black_box(runtime.block_on(store.open_round(round, fixture::mark(0)))).unwrap();
+    let opened = runtime.block_on(store.open_round(round, fixture::mark(0)));
+    assert_eq!(opened.unwrap(), OpenOutcome::Opened);
     let claim = fixture::claim(round, fixture::miner(1));
     let job = Arc::new(Job::new(fixture::job_template(1), claim).unwrap());
     let extranonce = AtomicU32::new(0);

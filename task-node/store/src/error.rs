@@ -158,9 +158,9 @@ pub enum StoreError {
     /// The store is shutting down, or its thread died.
     #[error("the store is closed: restart the node; the log says why if this was not asked for")]
     Closed,
-    /// Anything else SQLite says.
-    #[error("SQLite: {0}")]
-    Sqlite(#[source] rusqlite::Error),
+    /// Anything else the database says.
+    #[error("the store's database refused: {0}; this is a bug worth reporting")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -174,7 +174,14 @@ impl From<rusqlite::Error> for StoreError {
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::ReadOnly) => Self::ReadOnly,
-            _ => Self::Sqlite(error),
+            _ => match error {
+                rusqlite::Error::ToSqlConversionFailure(_) => Self::Range("a number"),
+                // Every column is written by this crate: another type than it wrote is damage.
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
+                other => Self::Database(Box::new(other)),
+            },
         }
     }
 }

@@ -505,7 +505,7 @@ async fn the_schema_holds_the_invariants() {
     ] {
         let result = store.write(move |db| Ok(db.execute_batch(broken)?)).await;
         assert!(
-            matches!(result, Err(StoreError::Sqlite(_))),
+            matches!(result, Err(StoreError::Database(_))),
             "{broken}: {result:?}"
         );
     }
@@ -537,6 +537,18 @@ async fn damage_is_noticed() {
             "{damage}: {found:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_time_beyond_the_format_is_refused() {
+    let (_folder, path) = folder();
+    let store = open(&path);
+    open_round(&store, 1).await;
+    let mut share = share(round(1), miner(1), 1);
+    share.at = work::UnixTime(u64::MAX);
+    let refused = store.record_share(share).await;
+    assert!(matches!(refused, Err(StoreError::Range(_))), "{refused:?}");
+    assert_eq!(store.worker_stats(START, 10).await.unwrap(), []);
 }
 
 /// A lock ends with its process, however it ends.
