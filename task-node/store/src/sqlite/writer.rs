@@ -187,3 +187,186 @@ fn statement(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute(())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const SCHEMA: &str = "PRAGMA journal_mode = wal; PRAGMA foreign_keys = on;
+        CREATE TABLE parents (id INTEGER PRIMARY KEY) STRICT;
+        CREATE TABLE children (parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED) STRICT;";
+
+    fn start() -> (TempDir, Connection, Writer) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("groups");
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        (
+            folder,
+            Connection::open(&path).unwrap(),
+            Writer::spawn(db).unwrap(),
+        )
+    }
+
+    fn insert(id: u32) -> impl FnMut(&Connection) -> Result<(), StoreError> + Send + 'static {
+        move |db| {
+            db.execute("INSERT INTO parents VALUES (?1)", [id])?;
+            Ok(())
+        }
+    }
+
+    fn ids(db: &Connection) -> Vec<u32> {
+        db.prepare("SELECT id FROM parents ORDER BY id")
+            .unwrap()
+            .query_map((), |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    }
+
+    /// Keeps the thread busy from the first poll on, so that what is sent meanwhile becomes one group.
+    async fn hold(writer: &Writer, release: Receiver<()>) {
+        let (started, wait) = channel();
+        let mut held = Box::pin(writer.write(move |_| {
+            started.send(()).unwrap();
+            release.recv().unwrap();
+            Ok(())
+        }));
+        let mut waited = false;
+        std::future::poll_fn(|context| {
+            let poll = held.as_mut().poll(context);
+            if !waited {
+                wait.recv().unwrap();
+                waited = true;
+            }
+            poll
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn release(hold: Sender<()>) {
+        hold.send(()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_group_is_one_transaction() {
+        let (_folder, reader, writer) = start();
+        let (go, stop) = channel();
+        let look = move |db: &Connection| Ok((ids(db), ids(&reader)));
+        let ((), one, seen, two, ()) = tokio::join!(
+            biased;
+            hold(&writer, stop),
+            writer.write(insert(1)),
+            writer.write(look),
+            writer.write(insert(2)),
+            release(go)
+        );
+        one.unwrap();
+        two.unwrap();
+        let (inside, outside) = seen.unwrap();
+        assert_eq!(
+            inside,
+            [1],
+            "the neighbour before is in the same transaction"
+        );
+        assert_eq!(outside, [], "which nobody sees before its commit");
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_command_wrote_is_undone() {
+        let (_folder, reader, writer) = start();
+        let (go, stop) = channel();
+        let fail = |db: &Connection| {
+            insert(2)(db)?;
+            Err::<(), _>(StoreError::Busy)
+        };
+        let ((), one, two, three, ()) = tokio::join!(
+            biased;
+            hold(&writer, stop),
+            writer.write(insert(1)),
+            writer.write(fail),
+            writer.write(insert(3)),
+            release(go)
+        );
+        one.unwrap();
+        assert!(matches!(two, Err(StoreError::Busy)), "{two:?}");
+        three.unwrap();
+        assert_eq!(ids(&reader), [1, 3]);
+    }
+
+    /// A deferred foreign key fails only at the commit, for all that are in it.
+    #[tokio::test]
+    async fn a_failing_commit_fails_only_who_caused_it() {
+        let (_folder, reader, writer) = start();
+        let (go, stop) = channel();
+        let orphan = |db: &Connection| {
+            db.execute("INSERT INTO children VALUES (99)", ())?;
+            Ok(())
+        };
+        let ((), one, two, three, ()) = tokio::join!(
+            biased;
+            hold(&writer, stop),
+            writer.write(insert(1)),
+            writer.write(orphan),
+            writer.write(insert(3)),
+            release(go)
+        );
+        one.unwrap();
+        assert!(matches!(two, Err(StoreError::Database(_))), "{two:?}");
+        three.unwrap();
+        assert_eq!(ids(&reader), [1, 3]);
+    }
+
+    /// SQLite undoes the whole transaction when the disk is full.
+    #[tokio::test]
+    async fn a_full_disk_fails_only_who_filled_it() {
+        let (_folder, reader, writer) = start();
+        let (go, stop) = channel();
+        let limit = |db: &Connection| {
+            db.execute_batch("CREATE TABLE blobs (body BLOB) STRICT")?;
+            let pages: u32 = db.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+            Ok(())
+        };
+        writer.write(limit).await.unwrap();
+        let big = |db: &Connection| {
+            db.execute("INSERT INTO blobs VALUES (zeroblob(100000))", ())?;
+            Ok(())
+        };
+        let ((), one, two, three, ()) = tokio::join!(
+            biased;
+            hold(&writer, stop),
+            writer.write(insert(1)),
+            writer.write(big),
+            writer.write(insert(3)),
+            release(go)
+        );
+        one.unwrap();
+        assert!(matches!(two, Err(StoreError::DiskFull)), "{two:?}");
+        three.unwrap();
+        assert_eq!(ids(&reader), [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_everyone_is_told() {
+        let (_folder, reader, writer) = start();
+        let died = writer
+            .write(|db| -> Result<(), _> {
+                insert(1)(db)?;
+                panic!("a bug, made for this test");
+            })
+            .await;
+        assert!(matches!(died, Err(StoreError::Closed)), "{died:?}");
+        let later = writer.write(insert(2)).await;
+        assert!(matches!(later, Err(StoreError::Closed)), "{later:?}");
+        drop(writer);
+        assert_eq!(ids(&reader), []);
+    }
+}
