@@ -1,1 +1,16 @@
-//! End-to-end tests against the real parts.
+//! What the end-to-end tests share: a pool of real processes, and a Stratum client small enough to lie with.
+
+mod pool;
+mod stratum_client;
+
+pub use pool::{PoolOptions, TestNode, TestPool, orcapool_binary};
+pub use stratum_client::{Answer, StratumClient};
+
+use work::K2Address;
+
+/// A K2 address that differs for every name.
+#[must_use]
+pub fn address(name: &str) -> K2Address {
+    use sha2::{Digest as _, Sha256};
+    K2Address::from_bytes(Sha256::digest(name).into())
+}

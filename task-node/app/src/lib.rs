@@ -1,1 +1,6 @@
-//! The binary: command line, configuration, wiring and HTTP.
+//! temp
+pub mod cli;
+pub mod config;
+pub mod devnet;
+pub mod logging;
+pub mod requests;

@@ -1,0 +1,258 @@
+//! `orcapool doctor`: what is wrong, and what to do.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::zmq::check_node;
+use chain::{BitcoinNode, RpcNode, ZmqCheck};
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::{configuration, output};
+use crate::cli::ConfigArgs;
+use crate::config::Config;
+
+/// How long a peer may take to answer.
+const PEER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How one check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// One line of the doctor's findings.
+#[derive(Debug, Serialize)]
+struct Finding {
+    part: String,
+    outcome: Outcome,
+    message: String,
+}
+
+impl Finding {
+    fn new(part: impl Into<String>, outcome: Outcome, message: impl Into<String>) -> Self {
+        Self {
+            part: part.into(),
+            outcome,
+            message: message.into(),
+        }
+    }
+}
+
+pub(super) async fn run(args: &ConfigArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let mut findings = Vec::new();
+    match configuration(args) {
+        Err(error) => findings.push(Finding::new(
+            "configuration",
+            Outcome::Problem,
+            format!("{error:#}"),
+        )),
+        Ok(config) => {
+            findings.push(Finding::new("configuration", Outcome::Ok, "every key is right"));
+            findings.extend(examine(&config).await);
+        }
+    }
+    let sick = findings
+        .iter()
+        .any(|finding| finding.outcome == Outcome::Problem);
+    if json {
+        output::json(&findings)?;
+    } else {
+        for finding in &findings {
+            let mark = match finding.outcome {
+                Outcome::Ok => "ok     ",
+                Outcome::Warning => "warning",
+                Outcome::Problem => "PROBLEM",
+            };
+            output::line(&format!("{mark}  {}: {}", finding.part, finding.message))?;
+        }
+    }
+    Ok(if sick {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![data_dir(&config.data_dir)];
+    // A running node holds the store and the ports; then it is the one to ask.
+    let running = running_node(config.http.listen).await;
+    match &running {
+        Some(message) => findings.push(Finding::new("node", Outcome::Ok, message.clone())),
+        None => {
+            findings.push(store(config));
+            findings.push(port("http", config.http.listen));
+            findings.extend(
+                config
+                    .stratum
+                    .listen
+                    .iter()
+                    .map(|address| port("stratum", *address)),
+            );
+        }
+    }
+    for (options, zmq) in &config.bitcoin_nodes {
+        let part = format!("bitcoin node {}", options.name);
+        match RpcNode::new(options.clone()) {
+            Err(error) => findings.push(Finding::new(part, Outcome::Problem, error.to_string())),
+            Ok(node) => {
+                let node: Arc<dyn BitcoinNode> = Arc::new(node);
+                let alive = bitcoin_node(&part, node.as_ref(), &mut findings).await;
+                match zmq {
+                    None => findings.push(Finding::new(
+                        part,
+                        Outcome::Warning,
+                        "no zmq_hashblock is configured: new blocks are noticed by long poll and polling, up to a second later",
+                    )),
+                    Some(_) if !alive => {}
+                    Some(endpoint) => findings.push(match check_node(node.as_ref(), endpoint).await {
+                        Ok(ZmqCheck::Announced) => Finding::new(
+                            part,
+                            Outcome::Ok,
+                            format!("publishes hashblock on {endpoint}"),
+                        ),
+                        Ok(other) => Finding::new(part, Outcome::Warning, other.to_string()),
+                        Err(error) => Finding::new(part, Outcome::Warning, error.to_string()),
+                    }),
+                }
+            }
+        }
+    }
+    findings.extend(peers(&config.gateways).await);
+    findings
+}
+
+fn data_dir(dir: &Path) -> Finding {
+    let probe = std::fs::create_dir_all(dir)
+        .and_then(|()| tempfile::NamedTempFile::new_in(dir).map(drop));
+    match probe {
+        Ok(()) => Finding::new(
+            "data directory",
+            Outcome::Ok,
+            format!("{} is writable", dir.display()),
+        ),
+        Err(error) => Finding::new(
+            "data directory",
+            Outcome::Problem,
+            format!(
+                "{} cannot be written ({error}): check its owner, or name another with --data-dir",
+                dir.display()
+            ),
+        ),
+    }
+}
+
+fn store(config: &Config) -> Finding {
+    match crate::node::open_store(config) {
+        Ok(_) => Finding::new("store", Outcome::Ok, "opens"),
+        Err(error) => Finding::new("store", Outcome::Problem, format!("{error:#}")),
+    }
+}
+
+fn port(part: &str, address: SocketAddr) -> Finding {
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::new(part, Outcome::Ok, format!("{address} is free")),
+        Err(error) => Finding::new(
+            part,
+            Outcome::Problem,
+            format!(
+                "{address} cannot be used ({error}): stop what listens there (`ss -ltnp`), or choose another port \
+                 (a Koii host itself uses 3003, 3333 and 30017)"
+            ),
+        ),
+    }
+}
+
+async fn running_node(listen: SocketAddr) -> Option<String> {
+    let address = if listen.ip().is_unspecified() {
+        SocketAddr::from(([127, 0, 0, 1], listen.port()))
+    } else {
+        listen
+    };
+    let client = reqwest::Client::builder()
+        .timeout(PEER_PATIENCE)
+        .build()
+        .ok()?;
+    let answer: serde_json::Value = client
+        .get(format!("http://{address}/healthz"))
+        .send()
+        .await
+        .ok()?
+        .json()
+        .await
+        .ok()?;
+    let message = answer.get("message")?.as_str()?;
+    Some(format!("is running on {address}: {message}"))
+}
+
+async fn bitcoin_node(part: &str, node: &dyn BitcoinNode, findings: &mut Vec<Finding>) -> bool {
+    match node.chain_info().await {
+        Err(error) => {
+            findings.push(Finding::new(part, Outcome::Problem, error.to_string()));
+            false
+        }
+        Ok(info) => {
+            let (outcome, text) = if info.initial_block_download {
+                (
+                    Outcome::Warning,
+                    format!(
+                        "is still synchronising: {:.2} % (miners get work when it is done)",
+                        f64::from(info.verification_ppm) / 10_000.0
+                    ),
+                )
+            } else {
+                (
+                    Outcome::Ok,
+                    format!("is on {} at height {}", info.network, info.height),
+                )
+            };
+            findings.push(Finding::new(part, outcome, text));
+            if let Err(error) = node.block_template().await {
+                findings.push(Finding::new(
+                    part,
+                    if info.initial_block_download {
+                        Outcome::Warning
+                    } else {
+                        Outcome::Problem
+                    },
+                    format!("gives no usable template: {error}"),
+                ));
+            }
+            true
+        }
+    }
+}
+
+async fn peers(gateways: &[String]) -> Vec<Finding> {
+    if gateways.is_empty() {
+        return vec![Finding::new(
+            "peers",
+            Outcome::Warning,
+            "content.gateways is empty: this node can audit nothing it does not hold; list the other nodes' URLs or IPFS gateways",
+        )];
+    }
+    let Ok(client) = reqwest::Client::builder().timeout(PEER_PATIENCE).build() else {
+        return Vec::new();
+    };
+    join_all(gateways.iter().map(|url| {
+        let request = client.get(url).send();
+        async move {
+            match request.await {
+                Ok(_) => Finding::new(format!("peer {url}"), Outcome::Ok, "answers"),
+                Err(error) => Finding::new(
+                    format!("peer {url}"),
+                    Outcome::Warning,
+                    format!("does not answer: {}", error.without_url()),
+                ),
+            }
+        }
+    }))
+    .await
+}

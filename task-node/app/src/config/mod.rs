@@ -1,0 +1,12 @@
+//! Configuration: read once in layers ([`load`]), then parsed once into checked types ([`Config`]).
+//!
+//! Nothing behind this module sees a string it would have to check again.
+
+mod load;
+mod parsed;
+pub mod raw;
+mod show;
+
+pub use load::{LoadError, load, nearest};
+pub use parsed::{Config, ConfigError, HttpSettings, LogFormat, MinerSettings, StratumSettings};
+pub use show::redacted;

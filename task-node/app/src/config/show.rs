@@ -1,0 +1,60 @@
+//! The configuration as `orcapool config show` prints it.
+
+use super::raw::RawConfig;
+
+/// What stands in place of a secret.
+const REDACTED: &str = "<redacted>";
+
+/// A copy without secrets: passwords, and credentials inside URLs.
+#[must_use]
+pub fn redacted(config: &RawConfig) -> RawConfig {
+    let mut config = config.clone();
+    for node in &mut config.bitcoin.nodes {
+        if node.password.is_some() {
+            node.password = Some(REDACTED.to_owned());
+        }
+        node.url = without_credentials(&node.url);
+    }
+    for gateway in &mut config.content.gateways {
+        *gateway = without_credentials(gateway);
+    }
+    config
+}
+
+/// `scheme://user:password@host` without what stands before the `@`.
+fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..authority_end].rfind('@') {
+        None => url.to_owned(),
+        Some(at) if scheme.is_empty() => format!("{REDACTED}{}", &rest[at..]),
+        Some(at) => format!("{scheme}://{REDACTED}{}", &rest[at..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let mut config = RawConfig::default();
+        config
+            .bitcoin
+            .nodes
+            .push(super::super::raw::RawBitcoinNode {
+                url: "http://alice:hunter2@127.0.0.1:8332/".to_owned(),
+                user: Some("alice".to_owned()),
+                password: Some("hunter2".to_owned()),
+                ..Default::default()
+            });
+        config
+            .content
+            .gateways
+            .push("https://token:hunter2@gateway.example/a@b".to_owned());
+        let shown = format!("{:?}", redacted(&config));
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("gateway.example/a@b"), "{shown}");
+        assert_eq!(without_credentials("http://host/a@b"), "http://host/a@b");
+    }
+}

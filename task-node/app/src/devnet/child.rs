@@ -1,0 +1,97 @@
+//! Child processes: `orcapool` as a task node or a miner.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::process::{Child, Command};
+
+/// How long a child may take to stop after SIGTERM, as long as Koii's agent gives a pod.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running child; killed when dropped.
+#[derive(Debug)]
+pub struct OwnChild {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl OwnChild {
+    /// Starts `program` with `arguments`; what it prints is added to the file `log`.
+    ///
+    /// # Errors
+    /// The process or its log file cannot be made.
+    pub fn start(
+        program: &Path,
+        name: &str,
+        arguments: &[String],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("{}", log.display()))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(file.try_clone()?))
+            .stderr(Stdio::from(file))
+            // Ctrl-C in a terminal reaches the whole process group; children are to stop when told, in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+            log: log.to_owned(),
+        })
+    }
+
+    /// Fails if the child has ended by itself.
+    ///
+    /// # Errors
+    /// It has, with its exit status and where its log is.
+    pub fn check_alive(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(anyhow::anyhow!(
+                "{} ended ({status}): see {}",
+                self.name,
+                self.log.display()
+            )),
+        }
+    }
+
+    /// Kills it without a word (SIGKILL) and waits for its end.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Asks it to stop, waits, and kills it if it does not.
+    ///
+    /// # Errors
+    /// The operating system refuses to tell how it ended.
+    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            // It may have ended in between; `wait` says so.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        match tokio::time::timeout(STOP_PATIENCE, self.child.wait()).await {
+            Ok(status) => Ok(status?),
+            Err(_) => {
+                tracing::warn!(name = self.name, "did not stop in time, killed");
+                self.child.kill().await?;
+                Ok(self.child.wait().await?)
+            }
+        }
+    }
+}

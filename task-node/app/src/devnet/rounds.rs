@@ -1,0 +1,228 @@
+//! Plays Koii's part: rounds by the clock, submissions, audits, votes, distribution.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use work::RoundNumber;
+
+use super::network::Network;
+use super::orca::Submission;
+use super::report::{Report, RoundReport, progress};
+use super::say;
+use crate::cli::DevnetArgs;
+
+/// What every round's list must sum to.
+const BOUNTY: u64 = 1_000_000_000;
+
+/// Plays all rounds and draws up the report.
+pub(super) async fn play(args: &DevnetArgs, network: &mut Network) -> anyhow::Result<Report> {
+    let mut rounds = Vec::new();
+    for number in 0..args.rounds {
+        let round = RoundNumber::new(number).context("round number")?;
+        start_round(network, round).await?;
+        say(&format!(
+            "round {round} of {}: mining for {} s",
+            args.rounds, args.round_seconds
+        ));
+        mine(args.round_seconds, network).await?;
+        // As on Koii: the next round runs while this one is submitted, audited and distributed.
+        start_round(network, round.next()).await?;
+        let report = finish_round(network, round).await?;
+        say(&progress(&report));
+        rounds.push(report);
+    }
+    close(args, network, rounds).await
+}
+
+async fn start_round(network: &Network, round: RoundNumber) -> anyhow::Result<()> {
+    for node in &network.nodes {
+        node.orca.task(round).await?;
+    }
+    Ok(())
+}
+
+async fn mine(seconds: u64, network: &mut Network) -> anyhow::Result<()> {
+    let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    while tokio::time::Instant::now() < end {
+        network.check_alive()?;
+        tokio::time::sleep(Duration::from_millis(250).min(end - tokio::time::Instant::now())).await;
+    }
+    Ok(())
+}
+
+async fn finish_round(network: &Network, round: RoundNumber) -> anyhow::Result<RoundReport> {
+    let mut submissions = Vec::new();
+    for node in &network.nodes {
+        submissions.push(node.orca.submission(network.task, round).await?);
+    }
+
+    // Every node audits every other's submission; a submission counts when no fewer are for it than against.
+    let mut accepted: Vec<Submission> = Vec::new();
+    let (mut audits, mut audits_true) = (0, 0);
+    for (index, submission) in submissions.iter().enumerate() {
+        let mut votes = 0_i64;
+        for (_, auditor) in network
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+        {
+            let valid = auditor.orca.audit(submission).await?;
+            audits += 1;
+            audits_true += usize::from(valid);
+            votes += if valid { 1 } else { -1 };
+        }
+        if votes >= 0 {
+            accepted.push(submission.clone());
+        }
+    }
+
+    let mut lists = Vec::new();
+    for node in &network.nodes {
+        lists.push(node.orca.distribution(round, BOUNTY, &accepted).await?);
+    }
+    let distribution: BTreeMap<String, i64> =
+        serde_json::from_slice(lists.first().context("no nodes")?).context("the list")?;
+    let sum: i128 = distribution
+        .values()
+        .map(|amount| i128::from(*amount))
+        .sum();
+
+    // The miners' side must be the same everywhere too.
+    let mut miners: Vec<Value> = Vec::new();
+    for node in &network.nodes {
+        miners.push(
+            node.orca
+                .get(&format!("/api/rounds/{round}/distribution"))
+                .await?,
+        );
+    }
+    let first = miners.first().context("no nodes")?;
+    Ok(RoundReport {
+        round: round.get(),
+        shares: submissions
+            .iter()
+            .map(|submission| submission["shares"].as_u64().unwrap_or(0))
+            .collect(),
+        blocks: first["blocks"].as_u64().unwrap_or(0),
+        audits_true,
+        audits,
+        accepted: accepted.len(),
+        lists_identical: lists.iter().all(|list| *list == lists[0])
+            && miners.iter().all(|list| list == first),
+        sum_exact: sum == i128::from(BOUNTY) || distribution.is_empty(),
+        distribution,
+        pot_sats: first["pot"].as_u64().unwrap_or(0),
+        reward_root: first["root"].as_str().map(str::to_owned),
+    })
+}
+
+async fn close(
+    args: &DevnetArgs,
+    network: &Network,
+    rounds: Vec<RoundReport>,
+) -> anyhow::Result<Report> {
+    let node = network.bitcoind.node();
+    let node: &dyn chain::BitcoinNode = node.as_ref();
+    let height = node.chain_info().await?.height;
+    let mut pool_blocks = 0;
+    for at in 2..=height {
+        let hash = node
+            .hash_at(at)
+            .await?
+            .context("a block of the best chain")?;
+        let block = node.block(hash).await?.context("a block's body")?;
+        let pays = block.txdata.first().is_some_and(|coinbase| {
+            coinbase.output.first().is_some_and(|output| {
+                output.script_pubkey.as_script() == network.payout.as_script()
+            })
+        });
+        pool_blocks += u64::from(pays);
+    }
+    let last = args.rounds - 1;
+    let earned = network
+        .nodes
+        .first()
+        .context("no nodes")?
+        .orca
+        .get(&format!("/api/rounds/{last}/distribution"))
+        .await?;
+    let mut miners: BTreeMap<String, u64> = BTreeMap::new();
+    for entry in earned["earned"].as_array().into_iter().flatten() {
+        let owner = entry["owner"].as_str().context("owner")?;
+        let sats = entry["cumulative"].as_u64().context("cumulative")?;
+        *miners.entry(owner.to_owned()).or_default() += sats;
+    }
+    let problems = problems(&rounds, &miners, pool_blocks);
+    ensure!(!rounds.is_empty(), "no round was played");
+    Ok(Report {
+        chain: format!("{:?}", args.chain).to_lowercase(),
+        height,
+        nodes: network
+            .nodes
+            .iter()
+            .map(|node| (node.orca.name.clone(), node.orca.key.to_string()))
+            .collect(),
+        rounds,
+        pool_blocks,
+        miners,
+        ok: problems.is_empty(),
+        problems,
+    })
+}
+
+/// What must hold in a pool of honest nodes, and did not.
+fn problems(
+    rounds: &[RoundReport],
+    miners: &BTreeMap<String, u64>,
+    pool_blocks: u64,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for round in rounds {
+        if round.audits_true != round.audits {
+            problems.push(format!(
+                "round {}: {} of {} audits of honest nodes answered false: see the nodes' logs",
+                round.round,
+                round.audits - round.audits_true,
+                round.audits
+            ));
+        }
+        if !round.lists_identical {
+            problems.push(format!(
+                "round {}: the nodes computed different lists",
+                round.round
+            ));
+        }
+        if !round.sum_exact {
+            problems.push(format!(
+                "round {}: the list does not sum to the bounty",
+                round.round
+            ));
+        }
+        if round.shares.iter().sum::<u64>() > 0 && round.distribution.is_empty() {
+            problems.push(format!(
+                "round {}: there were shares, but nobody is paid",
+                round.round
+            ));
+        }
+    }
+    if rounds
+        .iter()
+        .all(|round| round.shares.iter().sum::<u64>() == 0)
+    {
+        problems.push("no share was found in any round".to_owned());
+    }
+    let pots: u64 = rounds.iter().map(|round| round.pot_sats).sum();
+    let earned: u64 = miners.values().sum();
+    if pots != earned {
+        problems.push(format!(
+            "the rounds' blocks pay {pots} satoshis, the miners' list sums to {earned}"
+        ));
+    }
+    if pots > 0 && pool_blocks == 0 {
+        problems.push("no block on the best chain pays the pool".to_owned());
+    }
+    problems
+}

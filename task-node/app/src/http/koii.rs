@@ -1,0 +1,126 @@
+//! The routes the Orca sidecar calls.
+//!
+//! The contract has traps: a body that is not `application/json` reaches the wrapper as a string, and the string
+//! `"false"` is truthy, so every answer here is JSON. `/task` must return at once. Bodies stay far below the 1 MB at which
+//! the sidecar's socket, and with it the pod, dies.
+
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use work::RoundNumber;
+
+use super::error::{ErrorBody, HttpError};
+use crate::node::{Health, Node};
+use crate::requests::{AuditRequest, DistributionRequest, OperatorList, SubmissionView};
+
+/// The answer to `/healthz`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HealthBody {
+    /// Always 200: an older client looks for it in the body.
+    pub status: u16,
+    /// Where this node stands.
+    #[serde(flatten)]
+    pub health: Health,
+}
+
+/// The answer to `/task/{round}`.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct TaskBody {
+    /// 200.
+    pub status: u16,
+    /// The round that jobs claim from now on.
+    #[schema(value_type = u64)]
+    pub round: RoundNumber,
+    /// What happened, for a person.
+    pub message: String,
+}
+
+/// Is this node alive, and what is it doing?
+#[utoipa::path(get, path = "/healthz", tag = "koii",
+    responses((status = 200, description = "The node is alive; `ready` says whether it hands out jobs", body = HealthBody)))]
+pub(super) async fn healthz(node: web::Data<Node>) -> HttpResponse {
+    HttpResponse::Ok().json(HealthBody {
+        status: 200,
+        health: node.health().await,
+    })
+}
+
+/// Starts a round: jobs from now on claim it. Idempotent; returns at once.
+#[utoipa::path(post, path = "/task/{round}", tag = "koii",
+    params(("round" = u64, Path, description = "The Koii round, from 0")),
+    responses(
+        (status = 200, description = "The round is open", body = TaskBody),
+        (status = 400, description = "Not a round number", body = ErrorBody),
+        (status = 409, description = "The round is behind the newest one", body = ErrorBody),
+        (status = 503, description = "The store cannot take it", body = ErrorBody)))]
+pub(super) async fn task(
+    node: web::Data<Node>,
+    round: web::Path<String>,
+) -> Result<HttpResponse, HttpError> {
+    let round = parse_round(&round)?;
+    let message = node.start_round(round).await?;
+    Ok(HttpResponse::Ok().json(TaskBody {
+        status: 200,
+        round,
+        message,
+    }))
+}
+
+/// Seals a round and names its bundle. Asking again gives the same answer.
+#[utoipa::path(get, path = "/submission/{round}", tag = "koii",
+    params(("round" = u64, Path, description = "The Koii round")),
+    responses(
+        (status = 200, description = "The sealed round", body = SubmissionView),
+        (status = 400, description = "Not a round number", body = ErrorBody),
+        (status = 404, description = "This node took no part in the round", body = ErrorBody),
+        (status = 503, description = "The round cannot be sealed now", body = ErrorBody)))]
+pub(super) async fn submission(
+    node: web::Data<Node>,
+    round: web::Path<String>,
+) -> Result<HttpResponse, HttpError> {
+    let round = parse_round(&round)?;
+    Ok(HttpResponse::Ok().json(node.submission(round).await?))
+}
+
+/// Audits another node's submission.
+#[utoipa::path(post, path = "/audit", tag = "koii", request_body = AuditRequest,
+    responses(
+        (status = 200, description = "`true`: valid, `false`: not", body = bool),
+        (status = 400, description = "Not a submission", body = ErrorBody),
+        (status = 503, description = "This node cannot tell now", body = ErrorBody)))]
+pub(super) async fn audit(
+    node: web::Data<Node>,
+    body: web::Bytes,
+) -> Result<HttpResponse, HttpError> {
+    let request: AuditRequest = parse_json(&body)?;
+    Ok(HttpResponse::Ok().json(node.audit(request).await?))
+}
+
+/// Computes who is paid for a round: the same bytes on every node.
+#[utoipa::path(post, path = "/distribution/{round}", tag = "koii",
+    params(("round" = u64, Path, description = "The Koii round")),
+    request_body = DistributionRequest,
+    responses(
+        (status = 200, description = "Staking key to integer amount; the sum is the bounty", body = OperatorList),
+        (status = 400, description = "Not a distribution request", body = ErrorBody),
+        (status = 409, description = "Earlier rounds' accepted submissions are not known: send them along", body = ErrorBody),
+        (status = 503, description = "A bundle cannot be had now", body = ErrorBody)))]
+pub(super) async fn distribution(
+    node: web::Data<Node>,
+    round: web::Path<String>,
+    body: web::Bytes,
+) -> Result<HttpResponse, HttpError> {
+    let round = parse_round(&round)?;
+    let request: DistributionRequest = parse_json(&body)?;
+    Ok(HttpResponse::Ok().json(node.distribute(round, request).await?))
+}
+
+pub(super) fn parse_round(text: &str) -> Result<RoundNumber, HttpError> {
+    text.parse()
+        .map_err(|error| HttpError::BadRequest(format!("round: {error}")))
+}
+
+/// Bodies are parsed whatever content type they claim: what counts is whether they are JSON.
+fn parse_json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, HttpError> {
+    serde_json::from_slice(body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
+}

@@ -1,0 +1,174 @@
+//! What the node tells about itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use store::{RoundRecord, RoundState};
+use utoipa::ToSchema;
+
+/// Where a node stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// Whether it can hand out jobs: it has a template of the current tip.
+    pub ready: bool,
+    /// The same in words, and what is missing.
+    pub message: String,
+    /// The round that jobs claim, if one is open.
+    pub round: Option<u64>,
+    /// Height of the block being mined.
+    pub height: Option<u32>,
+    /// Each configured Bitcoin node: its name and how it is.
+    pub bitcoin_nodes: BTreeMap<String, String>,
+}
+
+/// The node's state, for the operator and the dashboard.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// The node's K2 key.
+    pub node: String,
+    /// The Koii task.
+    pub task: String,
+    /// This program's version.
+    pub version: String,
+    /// The node's wall clock, Unix seconds.
+    pub now: u64,
+    /// Where it stands.
+    pub health: Health,
+    /// Open Stratum connections.
+    pub connections: usize,
+    /// Hashes per second of all miners, estimated from credited shares.
+    pub hash_rate: f64,
+    /// The connected workers.
+    pub workers: Vec<WorkerView>,
+    /// The blocks found last, newest first.
+    pub blocks: Vec<BlockView>,
+}
+
+/// One connected worker.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WorkerView {
+    /// Who is paid.
+    pub miner: String,
+    /// Which of their machines.
+    pub worker: String,
+    /// What it calls itself.
+    pub user_agent: String,
+    /// Its share difficulty.
+    pub difficulty: f64,
+    /// Hashes per second, estimated from credited shares.
+    pub hash_rate: f64,
+    /// Shares accepted since it connected.
+    pub accepted: u64,
+    /// Shares rejected since it connected.
+    pub rejected: u64,
+    /// Rejected shares by reason.
+    pub rejected_by_reason: BTreeMap<String, u64>,
+    /// When its last share came, Unix seconds.
+    pub last_share: Option<u64>,
+}
+
+/// One block a miner of this node found.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BlockView {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    pub hash: String,
+    /// The round its share claims.
+    pub round: u64,
+    /// Who found it.
+    pub miner: String,
+    /// With which worker.
+    pub worker: String,
+    /// What it pays the pool, in satoshis.
+    pub value: u64,
+    /// When, Unix seconds.
+    pub at: u64,
+    /// `submitted`, `accepted`, `stale`, or `rejected: ...`.
+    pub status: String,
+}
+
+/// One round of this node.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RoundView {
+    /// Its number.
+    pub round: u64,
+    /// `open`, `closed` or `sealed`.
+    pub state: String,
+    /// Its shares.
+    pub shares: u64,
+    /// Their work in units of difficulty 1.
+    pub difficulty: f64,
+    /// When it was opened, Unix seconds.
+    pub opened_at: u64,
+    /// When it was closed, Unix seconds.
+    pub closed_at: Option<u64>,
+    /// Its bundle, once sealed.
+    pub cid: Option<String>,
+}
+
+impl From<&RoundRecord> for RoundView {
+    fn from(record: &RoundRecord) -> Self {
+        Self {
+            round: record.round.get(),
+            state: match record.state {
+                RoundState::Open => "open",
+                RoundState::Closed(_) => "closed",
+                RoundState::Sealed { .. } => "sealed",
+            }
+            .to_owned(),
+            shares: record.shares,
+            difficulty: record.work.difficulty_for_display(),
+            opened_at: record.opened.at.0,
+            closed_at: record.state.closed().map(|mark| mark.at.0),
+            cid: record.state.seal().map(|seal| seal.cid.to_string()),
+        }
+    }
+}
+
+/// One audit this node made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AuditView {
+    /// Whose submission.
+    pub node: String,
+    /// Which bundle.
+    pub cid: String,
+    /// The verdict.
+    pub valid: bool,
+    /// What was found wrong first.
+    pub reason: Option<String>,
+    /// When, Unix seconds.
+    pub at: u64,
+}
+
+/// What one round's blocks pay, and what everybody earned up to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DistributionView {
+    /// The round.
+    pub round: u64,
+    /// Blocks of the round's accepted bundles on the best chain.
+    pub blocks: u64,
+    /// What they pay, in satoshis.
+    pub pot: u64,
+    /// The window that was asked for, in hashes (decimal).
+    pub window: String,
+    /// The work found in it, in hashes (decimal).
+    pub window_filled: String,
+    /// The operators' list as it was answered last.
+    pub operators: BTreeMap<String, i64>,
+    /// Everybody's cumulative earnings, in the order of the tree's leaves.
+    pub earned: Vec<EarnedView>,
+    /// Root of the cumulative reward tree, hex; absent while nobody has earned.
+    pub root: Option<String>,
+}
+
+/// One leaf of the reward tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EarnedView {
+    /// `miner` or `operator`.
+    pub role: String,
+    /// The K2 address.
+    pub owner: String,
+    /// Everything earned so far, in satoshis.
+    pub cumulative: u64,
+}

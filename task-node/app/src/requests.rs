@@ -1,0 +1,193 @@
+//! Bodies of the Koii routes, parsed once into checked types.
+
+use std::collections::BTreeMap;
+
+use cid::Cid;
+use pow::Work;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use work::{K2Address, RoundNumber, TaskId};
+
+/// The list for Koii: staking key (base58) to integer amount in the bounty's base units.
+pub type OperatorList = BTreeMap<String, i64>;
+
+/// What a node says of a sealed round. None of these names is one of the wrapper's own (`taskId`, `roundNumber`,
+/// `stakingKey`), which a container's field of the same name would override.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SubmissionView {
+    /// The bundle's CID.
+    #[schema(value_type = String)]
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// Shares in the bundle.
+    pub shares: u64,
+    /// Their work: expected hashes, as a decimal string because JavaScript numbers end at 2^53.
+    #[schema(value_type = String)]
+    #[serde(with = "decimal")]
+    pub work: Work,
+    /// The same in units of difficulty 1, for people.
+    pub difficulty: f64,
+    /// The Merkle-sum root of the shares, hex.
+    pub root: String,
+}
+
+/// `POST /audit`
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct AuditRequest {
+    /// The submission whose signature the wrapper has checked.
+    pub submission: SignedSubmission,
+    /// 32 bytes of hex nobody could know when the bundle was sealed (a later K2 block hash): lets a bundle that is too
+    /// large to fetch whole be audited by sample.
+    #[serde(default)]
+    pub seed: Option<String>,
+}
+
+/// A node's submission with the wrapper's fields. Fields of later versions are ignored.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedSubmission {
+    /// The Koii task, base58.
+    #[schema(value_type = String)]
+    pub task_id: TaskId,
+    /// The round.
+    #[schema(value_type = u64)]
+    pub round_number: RoundNumber,
+    /// The submitter, base58.
+    #[schema(value_type = String)]
+    pub staking_key: K2Address,
+    /// What its node said.
+    #[serde(flatten)]
+    pub view: SubmissionView,
+}
+
+/// `POST /distribution/{round}`
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct DistributionRequest {
+    /// What the list must sum to, in the bounty's base units.
+    pub bounty: u64,
+    /// The round's submissions; those of earlier rounds may come along where this node has not seen them.
+    pub submissions: Vec<JudgedSubmission>,
+}
+
+/// A submission with the outcome of its audit on K2.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JudgedSubmission {
+    /// The round; the request's own if absent.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub round_number: Option<RoundNumber>,
+    /// The submitter, base58.
+    #[schema(value_type = String)]
+    pub staking_key: K2Address,
+    /// Its bundle.
+    #[schema(value_type = String)]
+    #[serde(with = "text")]
+    pub cid: Cid,
+    /// Votes for less votes against, as Koii's distribution gets them: paid when above zero. Absent: accepted.
+    #[serde(default)]
+    pub votes: Option<i64>,
+}
+
+/// CIDs as text; the `cid` crate's own form is for DAG-CBOR.
+mod text {
+    use std::borrow::Cow;
+
+    use cid::Cid;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// No CID of ours is longer than 59 characters.
+    const MAX_CHARACTERS: usize = 128;
+
+    pub(super) fn serialize<S: Serializer>(cid: &Cid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(cid)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cid, D::Error> {
+        let text = Cow::<'_, str>::deserialize(deserializer)?;
+        if text.len() > MAX_CHARACTERS {
+            return Err(D::Error::custom("not a CID: too long"));
+        }
+        text.parse()
+            .map_err(|error| D::Error::custom(format!("not a CID: {error}")))
+    }
+}
+
+/// Work as a decimal string.
+mod decimal {
+    use std::borrow::Cow;
+
+    use pow::Work;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(work: &Work, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(work)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Work, D::Error> {
+        let text = Cow::<'_, str>::deserialize(deserializer)?;
+        text.parse()
+            .map(Work::from_hashes)
+            .map_err(|_| D::Error::custom("work is a decimal number of hashes in a string"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    const CID: &str = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua";
+    const KEY: &str = "KPLTRVs6jA7QTthuJH2cEmyCEskFbSV2xpZw46cganN";
+
+    #[test]
+    fn a_submission_never_overrides_the_wrapper_s_fields() {
+        let view = SubmissionView {
+            cid: CID.parse().unwrap(),
+            shares: 1,
+            work: Work::from_hashes(u128::MAX),
+            difficulty: 0.5,
+            root: "00".to_owned(),
+        };
+        let json = serde_json::to_value(&view).unwrap();
+        for name in ["taskId", "roundNumber", "stakingKey"] {
+            assert!(json.get(name).is_none());
+        }
+        assert_eq!(
+            serde_json::from_value::<SubmissionView>(json).unwrap(),
+            view
+        );
+    }
+
+    #[test]
+    fn an_audit_request_is_the_wrapper_s_envelope() {
+        let good = json!({"submission": {
+            "taskId": KEY, "roundNumber": 3, "stakingKey": KEY, "action": "audit",
+            "cid": CID, "shares": 2, "work": "18446744073709551617", "difficulty": 4.3, "root": "ab"}});
+        let request: AuditRequest = serde_json::from_value(good.clone()).unwrap();
+        assert_eq!(request.submission.round_number.get(), 3);
+        assert_eq!(request.submission.view.work.to_hashes(), (1_u128 << 64) + 1);
+        for (field, bad) in [
+            ("roundNumber", json!(-1)),
+            ("roundNumber", json!("3")),
+            ("roundNumber", json!(9_007_199_254_740_992_u64)),
+            ("stakingKey", json!("nobody")),
+            ("cid", json!("not a cid")),
+            ("cid", json!("b".repeat(100_000))),
+            ("work", json!(5)),
+            ("work", json!("-5")),
+            ("work", json!("340282366920938463463374607431768211456")),
+        ] {
+            let mut request = good.clone();
+            request["submission"][field] = bad;
+            assert!(
+                serde_json::from_value::<AuditRequest>(request).is_err(),
+                "{field}"
+            );
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A pool of real processes: one bitcoind, and `orcapool run` as often as asked.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use chain::bitcoind::find_binary;
+use chain::{Bitcoind, BitcoindOptions, PrivateChain};
+use orcapool::devnet::child::OwnChild;
+use orcapool::devnet::orca::OrcaNode;
+use tempfile::TempDir;
+use work::{PayoutScript, TaskId};
+
+use crate::address;
+
+/// The script all test pools pay to: the public key of private key 1.
+pub const PAYOUT: &str = "wpkh(0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798)";
+
+/// What a test pool looks like.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// The chain.
+    pub chain: PrivateChain,
+    /// How many task nodes.
+    pub nodes: usize,
+    /// Where sessions start, and the lowest they may go.
+    pub difficulty: f64,
+    /// Threads of each node's built-in miner.
+    pub miner_threads: usize,
+    /// Further configuration of every node, as `key=value`.
+    pub settings: Vec<String>,
+}
+
+impl Default for PoolOptions {
+    /// One node on regtest without a miner of its own, shares of about a million hashes.
+    fn default() -> Self {
+        Self {
+            chain: PrivateChain::Regtest,
+            nodes: 1,
+            difficulty: 1.0 / 4096.0,
+            miner_threads: 0,
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// One running task node.
+#[derive(Debug)]
+pub struct TestNode {
+    /// Its sidecar's side.
+    pub orca: OrcaNode,
+    /// HTTP address.
+    pub http: SocketAddr,
+    /// Stratum address.
+    pub stratum: SocketAddr,
+    /// Where it keeps everything.
+    pub dir: PathBuf,
+    process: Option<OwnChild>,
+}
+
+/// The whole pool; its processes are killed when it is dropped.
+#[derive(Debug)]
+pub struct TestPool {
+    /// The Koii task.
+    pub task: TaskId,
+    /// The task nodes.
+    pub nodes: Vec<TestNode>,
+    /// The Bitcoin node.
+    pub bitcoind: Bitcoind,
+    // Last, so that it is removed after the processes that write into it.
+    _dir: TempDir,
+}
+
+impl TestPool {
+    /// Starts a pool and waits until every node has a template.
+    ///
+    /// # Errors
+    /// Whatever could not be started.
+    pub async fn start(options: &PoolOptions) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let bitcoind = Bitcoind::start(BitcoindOptions::new(
+            find_binary(None)?,
+            dir.path().join("bitcoind"),
+            options.chain,
+        ))
+        .await?;
+        let payout = PayoutScript::parse(PAYOUT, options.chain.network())?;
+        bitcoind.generate(1, payout.as_script()).await?;
+        let task = TaskId::from_bytes(*address("task").as_bytes());
+
+        let addresses: Vec<(SocketAddr, SocketAddr)> = (0..options.nodes)
+            .map(|_| Ok((free_port()?, free_port()?)))
+            .collect::<anyhow::Result<_>>()?;
+        let mut nodes = Vec::new();
+        for (index, (http, stratum)) in addresses.iter().enumerate() {
+            let name = format!("node-{}", index + 1);
+            let node_dir = dir.path().join(&name);
+            std::fs::create_dir_all(&node_dir)?;
+            let others: Vec<String> = addresses
+                .iter()
+                .filter(|(other, _)| other != http)
+                .map(|(other, _)| format!("\"http://{other}\""))
+                .collect();
+            let network = match options.chain {
+                PrivateChain::Regtest => "regtest",
+                PrivateChain::PrivateSignet => "signet",
+            };
+            let key = address(&name);
+            let toml = format!(
+                "data_dir = \"{data}\"\n\
+                 [task]\nid = \"{task}\"\nnode = \"{key}\"\n\
+                 [bitcoin]\nnetwork = \"{network}\"\n\
+                 [[bitcoin.nodes]]\nurl = \"http://127.0.0.1:{rpc}\"\ncookie_file = \"{cookie}\"\nzmq_hashblock = \"{zmq}\"\n\
+                 [payout]\nscript = \"{PAYOUT}\"\n\
+                 [pplns]\nfloor_hashes = 16777216\n\
+                 [audit]\ntime_grace_seconds = 10\nclock_tolerance_seconds = 60\n\
+                 [stratum]\nlisten = [\"{stratum}\"]\nstart_difficulty = {difficulty:?}\nmin_difficulty = {difficulty:?}\n\
+                 [http]\nlisten = \"{http}\"\n\
+                 [content]\ngateways = [{gateways}]\ntimeout_seconds = 10\n\
+                 [miner]\nthreads = {threads}\nmax_hash_rate = 400000\n",
+                data = node_dir.join("data").display(),
+                rpc = bitcoind.rpc_port(),
+                cookie = bitcoind.cookie_file().display(),
+                zmq = bitcoind.zmq_endpoint(),
+                difficulty = options.difficulty,
+                gateways = others.join(", "),
+                threads = options.miner_threads,
+            );
+            std::fs::write(node_dir.join("orcapool.toml"), toml)?;
+            let mut node = TestNode {
+                orca: OrcaNode::new(name, format!("http://{http}"), key)?,
+                http: *http,
+                stratum: *stratum,
+                dir: node_dir,
+                process: None,
+            };
+            node.start(&options.settings).await?;
+            nodes.push(node);
+        }
+        Ok(Self {
+            task,
+            nodes,
+            bitcoind,
+            _dir: dir,
+        })
+    }
+}
+
+impl TestNode {
+    /// The node's configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("orcapool.toml")
+    }
+
+    /// Starts the process and waits until it hands out work.
+    ///
+    /// # Errors
+    /// It ends, or is not ready within a minute; the end of its log is part of the error.
+    pub async fn start(&mut self, settings: &[String]) -> anyhow::Result<()> {
+        let mut arguments = vec![
+            "run".to_owned(),
+            "--config".to_owned(),
+            self.config().display().to_string(),
+        ];
+        arguments.extend(settings.iter().map(|setting| format!("--set={setting}")));
+        self.process = Some(OwnChild::start(
+            orcapool_binary()?,
+            &self.orca.name,
+            &arguments,
+            &self.log(),
+        )?);
+        let ready = async {
+            self.orca.wait_healthy().await?;
+            while !self.orca.is_ready().await? {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            anyhow::Ok(())
+        };
+        match tokio::time::timeout(Duration::from_secs(60), ready).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.context(self.last_words())),
+            Err(_) => anyhow::bail!("not ready within a minute\n{}", self.last_words()),
+        }
+    }
+
+    /// Kills it without a word (SIGKILL).
+    ///
+    /// # Errors
+    /// It was not running.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("not running")?;
+        process.kill().await
+    }
+
+    /// Stops it as a pod manager does (SIGTERM).
+    ///
+    /// # Errors
+    /// It was not running, or ended with an error.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("not running")?;
+        let status = process.stop().await?;
+        ensure!(status.success(), "{status}\n{}", self.last_words());
+        Ok(())
+    }
+
+    /// Its log file.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("node.log")
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(15).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Runs `orcapool <arguments> --config <this node's>` and returns standard output, standard error and exit code.
+    ///
+    /// # Errors
+    /// The program cannot be run.
+    pub fn cli(&self, arguments: &[&str]) -> anyhow::Result<(String, String, i32)> {
+        let output = Command::new(orcapool_binary()?)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .output()?;
+        Ok((
+            String::from_utf8(output.stdout)?,
+            String::from_utf8(output.stderr)?,
+            output.status.code().unwrap_or(-1),
+        ))
+    }
+}
+
+fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// The program under test, built once a test process with the profile these tests were built with.
+///
+/// # Errors
+/// It does not build.
+pub fn orcapool_binary() -> anyhow::Result<&'static Path> {
+    static BINARY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    if let Some(binary) = BINARY.get() {
+        return Ok(binary);
+    }
+    // target/<profile>/deps/<this test> -> target/<profile>
+    let here = std::env::current_exe()?;
+    let profile_dir = here
+        .parent()
+        .and_then(Path::parent)
+        .context("where tests are built")?;
+    let target_dir = profile_dir.parent().context("target directory")?;
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "orcapool-app",
+            "--bin",
+            "orcapool",
+        ])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    if profile_dir.ends_with("release") {
+        build.arg("--release");
+    }
+    let output = build.output().context("running cargo")?;
+    ensure!(
+        output.status.success(),
+        "orcapool does not build:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(BINARY.get_or_init(|| profile_dir.join("orcapool")))
+}
