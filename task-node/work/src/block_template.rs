@@ -73,6 +73,10 @@ pub enum TemplateError {
     /// A coinbase among the transactions.
     #[error("transaction {0} is a coinbase")]
     Coinbase(usize),
+    /// A transaction without inputs or outputs. No block may hold one, and twelve bytes each they would make a tree
+    /// deeper than any block's, which no auditor reads.
+    #[error("transaction {0} has no inputs or no outputs")]
+    EmptyTransaction(usize),
     /// Heavier than a block may be.
     #[error("the transactions weigh {0}, more than a block may")]
     TooHeavy(u64),
@@ -133,6 +137,9 @@ impl BlockTemplate {
                 deserialize(raw).map_err(|_| TemplateError::Transaction(index))?;
             if transaction.is_coinbase() {
                 return Err(TemplateError::Coinbase(index));
+            }
+            if transaction.input.is_empty() || transaction.output.is_empty() {
+                return Err(TemplateError::EmptyTransaction(index));
             }
             weight = weight.saturating_add(transaction.weight().to_wu());
             transactions.push(transaction);

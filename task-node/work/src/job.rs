@@ -120,6 +120,31 @@ impl Job {
         }
     }
 
+    /// A job whose coinbase another pool built: `prefix` and `suffix` are the stripped coinbase around any
+    /// [`Extranonce::BYTES`] of it. Vectors from elsewhere pass through the share check this way.
+    #[cfg(test)]
+    pub(crate) fn foreign(
+        template: JobTemplate,
+        claim: Claim,
+        prefix: Vec<u8>,
+        suffix: Vec<u8>,
+    ) -> Result<Self, JobTemplateError> {
+        let coinbase = CoinbaseParts {
+            before_claim: Vec::new(),
+            before_extranonce: Vec::new(),
+            after_extranonce: suffix,
+        };
+        Ok(Self {
+            template_id: template.id()?,
+            template: Arc::new(template),
+            claim_hash: claim.hash(),
+            claim,
+            prefix_state: Sha256::new_with_prefix(&prefix),
+            prefix,
+            coinbase: Arc::new(coinbase),
+        })
+    }
+
     /// The job template.
     #[must_use]
     pub fn template(&self) -> &Arc<JobTemplate> {

@@ -273,6 +273,28 @@ impl JobTemplate {
         payouts.chain(commitment).collect()
     }
 
+    /// A job another pool made: what of it stands in a header, with a stand-in payout. Its coinbase comes whole
+    /// through [`crate::Job::foreign`].
+    #[cfg(test)]
+    pub(crate) fn foreign(
+        height: u32,
+        header: &bitcoin::block::Header,
+        branch: Vec<merkle::Hash>,
+    ) -> Result<Self, JobTemplateError> {
+        Self::try_from(Wire {
+            height,
+            prev: ByteArray::new(header.prev_blockhash.to_byte_array()),
+            version: header.version.to_consensus() as u32,
+            bits: header.bits.to_consensus(),
+            mintime: header.time,
+            curtime: header.time,
+            branch: branch.into_iter().map(ByteArray::new).collect(),
+            tag: ByteBuf::new(),
+            payouts: vec![(0, ByteBuf::new())],
+            commitment: None,
+        })
+    }
+
     /// The canonical DAG-CBOR encoding.
     ///
     /// # Errors

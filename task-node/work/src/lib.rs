@@ -26,6 +26,8 @@ mod share;
 mod share_fields;
 mod subsidy;
 mod units;
+#[cfg(test)]
+mod vectors;
 mod version;
 
 pub use block_template::{AssembleError, BlockTemplate, TemplateError, TemplateParts};
