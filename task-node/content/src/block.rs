@@ -234,7 +234,7 @@ mod tests {
             (
                 Codec::Raw,
                 b"hello world",
-                "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e",
+                "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e",
             ),
             (
                 Codec::Raw,
