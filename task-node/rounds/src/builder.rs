@@ -6,15 +6,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use bytes::Bytes;
 use cid::Cid;
+use content::{Block, Codec};
 use pow::{ShareDifficulty, Work};
 use work::{JobTemplate, K2Address, MAX_EXTENSION_BYTES, ShareFields, VersionMask};
 
-use crate::block::{Block, Codec};
 use crate::bundle::{BundleHead, BundleRoot, ChunkLink, MAX_SHARES, Totals, sum_tree};
 use crate::bundle_error::{BundleError, Part};
-use crate::shares_chunk::{PackedShare, SHARES_PER_CHUNK, encode_chunk};
+use crate::shares_chunk::{ChunkError, PackedShare, SHARES_PER_CHUNK, encode_chunk};
 use crate::tables::{BundleClaim, MAX_CLAIMS, MAX_JOBS, cut, job_order, normalised, sorted};
 
 /// A job of the bundle under construction, as [`BundleBuilder::job`] names it.
@@ -212,8 +211,11 @@ impl BundleBuilder {
             packed.extend(run.iter().map(|(share, _)| *share));
             let bytes = encode_chunk(&packed, &base_times)
                 .map_err(|source| BundleError::Chunk { index, source })?;
-            let block = Block::new(Codec::Raw, Bytes::from(bytes))
-                .ok_or_else(|| BundleError::Root("no hash".to_owned()))?;
+            let length = bytes.len();
+            let block = Block::new(Codec::Raw, bytes).map_err(|_| BundleError::Chunk {
+                index,
+                source: ChunkError::TooLong(length),
+            })?;
             chunks.push(ChunkLink {
                 cid: *block.cid(),
                 shares: packed.len() as u32,

@@ -20,13 +20,13 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, Network};
 use bytes::Bytes;
 use cid::Cid;
+use content::{Block, MAX_BLOCK_BYTES, dag_cbor};
 use pow::Work;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use work::{Claim, JobTemplate, K2Address, RoundNumber, TaskId, UnixTime};
 
 use crate::RulesDigest;
-use crate::block::{Block, Codec, decode, encode};
 use crate::bundle_error::{BundleError, Part};
 use crate::merkle_sum::{Leaf, MerkleSumTree};
 use crate::shares_chunk::{MAX_CHUNK_BYTES, PackedShare, SHARES_PER_CHUNK, decode_chunk};
@@ -37,7 +37,7 @@ use crate::tables::{
 /// The format this version writes and reads.
 pub const FORMAT: &str = "orcapool/bundle/1";
 /// What IPFS implementations pass on as one block at most.
-pub const MAX_ROOT_BYTES: usize = 1024 * 1024;
+pub const MAX_ROOT_BYTES: usize = MAX_BLOCK_BYTES;
 /// 512 chunks of 8192. At the usual twenty shares a minute that is an hour of 3,500 miners; a node with more raises
 /// its difficulty. It bounds what an auditor can be made to fetch (some 60 MB in practice) and to remember.
 pub const MAX_SHARE_CHUNKS: usize = 512;
@@ -259,12 +259,7 @@ impl BundleRoot {
             },
             sum: ByteArray::new(self.sum_root),
         };
-        let bytes = encode(&wire).map_err(BundleError::Root)?;
-        if bytes.len() > MAX_ROOT_BYTES {
-            return Err(BundleError::RootTooLong(bytes.len()));
-        }
-        Block::new(Codec::DagCbor, Bytes::from(bytes))
-            .ok_or_else(|| BundleError::Root("no hash".to_owned()))
+        dag_cbor::encode(&wire).map_err(|error| BundleError::Root(error.to_string()))
     }
 
     /// Reads a root block and checks everything that can be checked without the blocks it names: limits, counts,
@@ -276,7 +271,8 @@ impl BundleRoot {
         if bytes.len() > MAX_ROOT_BYTES {
             return Err(BundleError::RootTooLong(bytes.len()));
         }
-        let wire: Wire = decode(bytes).map_err(BundleError::Root)?;
+        let wire: Wire =
+            dag_cbor::decode_slice(bytes).map_err(|error| BundleError::Root(error.to_string()))?;
         if wire.format != FORMAT {
             // A name from outside ends up in logs: no more of it than a name needs.
             return Err(BundleError::Format(wire.format.chars().take(64).collect()));

@@ -9,7 +9,6 @@
 
 mod audit;
 mod audit_failure;
-mod block;
 mod builder;
 mod bundle;
 mod bundle_error;

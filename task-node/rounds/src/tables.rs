@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use cid::Cid;
+use content::{Block, dag_cbor};
 use ipld_core::ipld::Ipld;
 use pow::ShareDifficulty;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,6 @@ use work::{
     JobTemplate, JobTemplateError, JobTemplateId, K2Address, MAX_EXTENSION_BYTES, VersionMask,
 };
 
-use crate::block::{Block, Codec, decode, encode};
 use crate::bundle_error::{BundleError, Part};
 use crate::shares_chunk::{MAX_CHUNK_BYTES, MAX_TABLE_ENTRIES};
 
@@ -82,23 +82,27 @@ pub(crate) fn cut<T: Serialize>(
     entries: &[T],
 ) -> Result<Vec<(Block, u32)>, BundleError> {
     let refuse = |index| {
-        move |reason| BundleError::Table {
+        move |error: dag_cbor::CborError| BundleError::Table {
             part,
             index,
-            reason,
+            reason: error.to_string(),
         }
     };
     let mut blocks = Vec::new();
     let (mut start, mut bytes) = (0, ARRAY_HEAD_BYTES);
     let close = |blocks: &mut Vec<(Block, u32)>, entries: &[T]| {
-        let encoded = encode(&entries).map_err(refuse(blocks.len()))?;
-        let block = Block::new(Codec::DagCbor, Bytes::from(encoded))
-            .ok_or_else(|| refuse(blocks.len())("no hash".to_owned()))?;
+        let block = dag_cbor::encode(entries).map_err(refuse(blocks.len()))?;
         blocks.push((block, entries.len() as u32));
         Ok::<_, BundleError>(())
     };
     for (index, entry) in entries.iter().enumerate() {
-        let length = encode(entry).map_err(refuse(blocks.len()))?.len();
+        let length = serde_ipld_dagcbor::to_vec(entry)
+            .map_err(|error| BundleError::Table {
+                part,
+                index: blocks.len(),
+                reason: error.to_string(),
+            })?
+            .len();
         if bytes + length > MAX_CHUNK_BYTES && index > start {
             close(&mut blocks, &entries[start..index])?;
             (start, bytes) = (index, ARRAY_HEAD_BYTES);
@@ -160,7 +164,8 @@ fn decode_table<T: Serialize + DeserializeOwned>(
     if bytes.len() > MAX_CHUNK_BYTES {
         return Err(refuse(format!("{} bytes", bytes.len())));
     }
-    let entries: Vec<T> = decode(bytes).map_err(refuse)?;
+    let entries: Vec<T> =
+        dag_cbor::decode_slice(bytes).map_err(|error| refuse(error.to_string()))?;
     if entries.len() as u64 != u64::from(count) {
         return Err(BundleError::LinkCount {
             part,
