@@ -145,7 +145,11 @@ pub(super) fn of_round(
     )?;
     let count =
         usize::try_from(count.unwrap_or(0)).map_err(|_| StoreError::Range("shares of a round"))?;
-    let mut shares = Vec::with_capacity(count);
+    let mut shares = Vec::new();
+    // All at once, because growing would hold two copies; and a damaged count must not take the node down.
+    shares
+        .try_reserve_exact(count)
+        .map_err(|_| StoreError::Corrupt(format!("round {round} counts {count} shares")))?;
     let mut jobs = HashMap::new();
     let mut workers = HashMap::new();
 
