@@ -62,10 +62,8 @@ pub enum CarError {
     #[error("CAR has {0} roots; exactly one is needed")]
     NotOneRoot(usize),
     /// Another root than the one asked for.
-    #[error("CAR is of {found}, not of {expected}")]
+    #[error("CAR is of {found}, not of what was asked for")]
     WrongRoot {
-        /// What was asked for.
-        expected: Cid,
         /// What the header names.
         found: Cid,
     },
@@ -287,10 +285,7 @@ pub async fn import<R: AsyncRead + Unpin + Send>(
     if let Some(expected) = expected_root
         && expected != root
     {
-        return Err(CarError::WrongRoot {
-            expected,
-            found: root,
-        });
+        return Err(CarError::WrongRoot { found: root });
     }
     let mut frontier = Frontier::new(root, limits)?;
     read_blocks(&mut items, &mut frontier, store).await?;
@@ -310,9 +305,8 @@ pub(crate) async fn import_into<R: AsyncRead + Unpin + Send>(
 ) -> Result<usize, CarError> {
     let mut items = framed(reader, *frontier.limits());
     let found = read_root(&mut items).await?;
-    let expected = *frontier.root();
-    if found != expected {
-        return Err(CarError::WrongRoot { expected, found });
+    if found != *frontier.root() {
+        return Err(CarError::WrongRoot { found });
     }
     let before = frontier.blocks();
     read_blocks(&mut items, frontier, store).await?;

@@ -63,7 +63,9 @@ async fn bytes_of_a_car() {
 
     let mut car = Vec::new();
     let store = store_of(std::slice::from_ref(&root)).await;
-    let report = export(&*store, *root.cid(), LIMITS, &mut car).await.unwrap();
+    let report = export(&*store, *root.cid(), LIMITS, &mut car)
+        .await
+        .unwrap();
     assert_eq!(car, expected);
     assert_eq!(report.blocks, 1);
     assert_eq!(report.bytes, expected.len() as u64);
@@ -141,7 +143,14 @@ fn trailing_bytes_are_refused() {
 fn lengths_are_bounded_before_they_are_waited_for() {
     let (blocks, _) = small_bundle();
     let head = car_of(*blocks[0].cid(), &[]);
-    for length in [0, 1, 35, (CID_BYTES + MAX_BLOCK_BYTES + 1) as u64, 1 << 40, (1 << 63) - 1] {
+    for length in [
+        0,
+        1,
+        35,
+        (CID_BYTES + MAX_BLOCK_BYTES + 1) as u64,
+        1 << 40,
+        (1 << 63) - 1,
+    ] {
         let mut bytes = BytesMut::from(&head[..]);
         bytes.extend_from_slice(encode::u64(length, &mut encode::u64_buffer()));
         let mut decoder = CarDecoder::new(LIMITS);
@@ -158,10 +167,7 @@ fn lengths_are_bounded_before_they_are_waited_for() {
     }
     // Endless continuation bits, and a length spelled longer than needed.
     for length in [&[0xff; 32][..], &[0xba, 0x00]] {
-        assert!(matches!(
-            read_all(length, LIMITS),
-            Err(CarError::BadLength)
-        ));
+        assert!(matches!(read_all(length, LIMITS), Err(CarError::BadLength)));
     }
 }
 
@@ -189,7 +195,10 @@ fn headers_of_other_kinds_are_refused_by_name() {
         Err(CarError::UnsupportedVersion(2))
     ));
     assert!(matches!(
-        read_all(b"<!DOCTYPE html><html><body>sign in to continue, please</body></html>", LIMITS),
+        read_all(
+            b"<!DOCTYPE html><html><body>sign in to continue, please</body></html>",
+            LIMITS
+        ),
         Err(CarError::BadHeader(_))
     ));
 }
@@ -203,7 +212,7 @@ fn a_block_with_another_hash_is_refused() {
         read_all(&car, LIMITS),
         Err(CarError::BadBlock {
             index: 1,
-            error: BlockError::HashMismatch { .. }
+            error: BlockError::HashMismatch
         })
     ));
 }
@@ -257,7 +266,10 @@ async fn a_peer_cannot_fill_the_store() {
         Err(CarError::TooManySections { limit: 10 })
     ));
     endless.truncate(10);
-    assert_eq!(read_all(&car_of(root, &endless), limits).unwrap().blocks, blocks);
+    assert_eq!(
+        read_all(&car_of(root, &endless), limits).unwrap().blocks,
+        blocks
+    );
     // More bytes than allowed, by repetition.
     let big = bundle(&[vec![1; 1000]]);
     let limits = DagLimits {
@@ -275,7 +287,9 @@ async fn a_peer_cannot_fill_the_store() {
 #[tokio::test]
 async fn any_cut_into_reads_gives_the_same() {
     let (blocks, car) = small_bundle();
-    let bytes = car.iter().map(|byte| Ok::<_, std::io::Error>(Bytes::from(vec![*byte])));
+    let bytes = car
+        .iter()
+        .map(|byte| Ok::<_, std::io::Error>(Bytes::from(vec![*byte])));
     let reader = tokio_util::io::StreamReader::new(stream::iter(bytes.collect::<Vec<_>>()));
     let store = MemoryStore::new();
     let report = import(reader, None, &store, LIMITS).await.unwrap();

@@ -48,7 +48,7 @@ pub enum DagViolation {
         /// The root.
         cid: Cid,
         /// What is wrong with it.
-        error: BlockError,
+        error: Box<BlockError>,
     },
     /// A block is not DAG-CBOR, or links something of another form.
     #[error("block {cid}: {error}")]
@@ -56,7 +56,7 @@ pub enum DagViolation {
         /// The block.
         cid: Cid,
         /// What is wrong with it.
-        error: CborError,
+        error: Box<CborError>,
     },
     /// More distinct blocks are linked than allowed.
     #[error("more than {limit} blocks")]
@@ -84,6 +84,15 @@ pub enum DagViolation {
         /// The block.
         cid: Cid,
     },
+}
+
+impl DagViolation {
+    pub(crate) fn root(cid: Cid, error: BlockError) -> Self {
+        Self::Root {
+            cid,
+            error: Box::new(error),
+        }
+    }
 }
 
 /// Why a DAG in a store cannot be walked.
@@ -143,7 +152,7 @@ impl Frontier {
     /// # Errors
     /// [`DagViolation::Root`], or [`DagViolation::TooManyBlocks`] where not even one block is allowed.
     pub fn new(root: Cid, limits: DagLimits) -> Result<Self, DagViolation> {
-        check_cid(&root).map_err(|error| DagViolation::Root { cid: root, error })?;
+        check_cid(&root).map_err(|error| DagViolation::root(root, error))?;
         if limits.max_blocks == 0 {
             return Err(DagViolation::TooManyBlocks { limit: 0 });
         }
@@ -228,7 +237,7 @@ impl Frontier {
     fn open_links(&self, block: &Block) -> Result<Vec<Cid>, DagViolation> {
         let mut links = dag_cbor::links(block).map_err(|error| DagViolation::Undecodable {
             cid: *block.cid(),
-            error,
+            error: Box::new(error),
         })?;
         let mut met = HashSet::new();
         links.retain(|link| !self.seen.contains(link) && met.insert(*link));

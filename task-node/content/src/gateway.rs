@@ -119,22 +119,40 @@ mod tests {
     fn the_query_wins_over_the_header() {
         for (query, accept, expected) in [
             (Some("raw"), None, Ok(Format::Raw)),
-            (Some("car"), Some("application/vnd.ipld.raw"), Ok(Format::Car)),
+            (
+                Some("car"),
+                Some("application/vnd.ipld.raw"),
+                Ok(Format::Car),
+            ),
             (None, Some("application/vnd.ipld.raw"), Ok(Format::Raw)),
             (
                 None,
-                Some("text/html, application/vnd.ipld.car;version=1;dups=y, Application/vnd.ipld.CAR; version=1"),
+                Some(
+                    "text/html, application/vnd.ipld.car;version=1;dups=y, Application/vnd.ipld.CAR; version=1",
+                ),
                 Ok(Format::Car),
             ),
             (None, Some(Format::Car.media_type()), Ok(Format::Car)),
-            (None, Some("application/vnd.ipld.car; version=2"), Err(UnsupportedFormat)),
-            (Some("tar"), Some("application/vnd.ipld.raw"), Err(UnsupportedFormat)),
+            (
+                None,
+                Some("application/vnd.ipld.car; version=2"),
+                Err(UnsupportedFormat),
+            ),
+            (
+                Some("tar"),
+                Some("application/vnd.ipld.raw"),
+                Err(UnsupportedFormat),
+            ),
             (Some(""), None, Err(UnsupportedFormat)),
             (Some("RAW"), None, Err(UnsupportedFormat)),
             (None, Some("text/html, */*"), Err(UnsupportedFormat)),
             (None, None, Err(UnsupportedFormat)),
         ] {
-            assert_eq!(Format::negotiate(query, accept), expected, "{query:?} {accept:?}");
+            assert_eq!(
+                Format::negotiate(query, accept),
+                expected,
+                "{query:?} {accept:?}"
+            );
         }
     }
 

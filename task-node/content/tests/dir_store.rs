@@ -218,5 +218,10 @@ async fn acknowledged_blocks_survive_kill_9() {
         assert!(store.has(&cid).await.unwrap(), "{cid} is half there");
     }
     assert_eq!(store.damaged_reads(), 0);
-    assert_eq!(fs::read_dir(directory.path().join("v1/tmp")).unwrap().count(), 0);
+    assert_eq!(
+        fs::read_dir(directory.path().join("v1/tmp"))
+            .unwrap()
+            .count(),
+        0
+    );
 }

@@ -36,8 +36,8 @@ pub enum CborError {
     #[error("DAG-CBOR is not in canonical form, or has unknown or repeated fields")]
     NotCanonical,
     /// A `raw` block was to be read as DAG-CBOR.
-    #[error("block {0} is raw bytes, not DAG-CBOR")]
-    NotDagCbor(Cid),
+    #[error("the block is raw bytes, not DAG-CBOR")]
+    NotDagCbor,
     /// A size, or a link of a form that is not spoken here.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -58,7 +58,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Block, CborError> {
 pub fn decode<T: Serialize + DeserializeOwned>(block: &Block) -> Result<T, CborError> {
     match block.codec() {
         Codec::DagCbor => decode_slice(block.bytes()),
-        Codec::Raw => Err(CborError::NotDagCbor(*block.cid())),
+        Codec::Raw => Err(CborError::NotDagCbor),
     }
 }
 

@@ -54,10 +54,7 @@ fn round_trip_and_links_in_order() {
     assert_eq!(decode::<Sample>(&block).unwrap(), sample);
     assert_eq!(links(&block).unwrap(), sample.chunks);
     assert_eq!(links(&raw(b"\xa0")).unwrap(), []);
-    assert_eq!(
-        decode::<Sample>(&raw(b"\xa0")),
-        Err(CborError::NotDagCbor(*raw(b"\xa0").cid()))
-    );
+    assert_eq!(decode::<Sample>(&raw(b"\xa0")), Err(CborError::NotDagCbor));
 }
 
 #[test]
@@ -102,17 +99,17 @@ fn a_second_spelling_is_refused() {
     // A float of 32 bits, and one that is none.
     assert!(decode_slice::<f64>(b"\xfa\x3f\x80\x00\x00").is_err());
     assert!(decode_slice::<f64>(b"\xfb\x7f\xf8\x00\x00\x00\x00\x00\x00").is_err());
-    assert_eq!(decode_slice::<f64>(b"\xfb\x3f\xf0\x00\x00\x00\x00\x00\x00"), Ok(1.0));
+    assert_eq!(
+        decode_slice::<f64>(b"\xfb\x3f\xf0\x00\x00\x00\x00\x00\x00"),
+        Ok(1.0)
+    );
 }
 
 #[test]
 fn trailing_data_hides_no_links() {
     let mut bytes = encode(&sample()).unwrap().into_bytes().to_vec();
     bytes.push(0xa0);
-    assert!(matches!(
-        links_of_slice(&bytes),
-        Err(CborError::Decode(_))
-    ));
+    assert!(matches!(links_of_slice(&bytes), Err(CborError::Decode(_))));
 }
 
 #[test]
@@ -124,12 +121,12 @@ fn links_of_other_forms_are_refused() {
         Err(CborError::Block(BlockError::UnsupportedCodec(0x70)))
     );
     for bytes in [
-        &b"\xd8\x2a\x41\x00"[..],     // an empty CID
-        b"\xd8\x2a\x42\x01\x01",      // no multibase identity prefix
-        b"\xd8\x2a\x61a",             // a text
-        b"\xd8\x2b\x41\x00",          // another tag
-        b"\xc2\x41\x01",              // a big number
-        b"\xd8\x2a\xd8\x2a\x41\x00",  // a tag within a tag
+        &b"\xd8\x2a\x41\x00"[..],    // an empty CID
+        b"\xd8\x2a\x42\x01\x01",     // no multibase identity prefix
+        b"\xd8\x2a\x61a",            // a text
+        b"\xd8\x2b\x41\x00",         // another tag
+        b"\xc2\x41\x01",             // a big number
+        b"\xd8\x2a\xd8\x2a\x41\x00", // a tag within a tag
         b"\xd8\x2a\x5b\xff\xff\xff\xff\xff\xff\xff\xff\x00",
     ] {
         assert!(links_of_slice(bytes).is_err(), "{bytes:x?}");
@@ -160,7 +157,14 @@ fn huge_lengths_are_errors() {
 #[test]
 fn deep_nesting_is_an_error() {
     on_small_stack(|| {
-        for unit in [&b"\x81"[..], b"\xa1\x61a", b"\xd8\x2a", b"\x9f", b"\xa1\x81", b"\xbf"] {
+        for unit in [
+            &b"\x81"[..],
+            b"\xa1\x61a",
+            b"\xd8\x2a",
+            b"\x9f",
+            b"\xa1\x81",
+            b"\xbf",
+        ] {
             let deep = unit.repeat(MAX_BLOCK_BYTES / unit.len());
             assert!(links_of_slice(&deep).is_err());
             assert!(decode_slice::<Ipld>(&deep).is_err());

@@ -52,11 +52,7 @@ impl Client {
     }
 
     /// One block, verified.
-    pub(super) async fn get_block(
-        &self,
-        source: &Source,
-        cid: &Cid,
-    ) -> Result<Block, SourceError> {
+    pub(super) async fn get_block(&self, source: &Source, cid: &Cid) -> Result<Block, SourceError> {
         self.in_time(async {
             let response = self.request(source, cid, Format::Raw).await?;
             let page = is_page(&response);
@@ -102,10 +98,7 @@ impl Client {
         .await?
     }
 
-    async fn in_time<T>(
-        &self,
-        work: impl Future<Output = T>,
-    ) -> Result<T, SourceError> {
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, SourceError> {
         tokio::time::timeout(self.timeout, work)
             .await
             .map_err(|_| SourceError::Timeout(self.timeout))
@@ -153,7 +146,12 @@ fn is_page(response: &Response) -> bool {
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/html"))
+        .is_some_and(|value| {
+            value
+                .trim_start()
+                .to_ascii_lowercase()
+                .starts_with("text/html")
+        })
 }
 
 fn body(response: Response) -> impl Stream<Item = Result<Bytes, SourceError>> {
@@ -196,8 +194,5 @@ fn describe(error: reqwest::Error) -> String {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(240)
-        .collect()
+    text.chars().filter(|c| !c.is_control()).take(240).collect()
 }

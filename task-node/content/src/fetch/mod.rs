@@ -118,7 +118,7 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError::Invalid`] for a CID no block can have, [`FetchError::Unavailable`], [`FetchError::LocalStore`].
     pub async fn fetch_block(&self, cid: &Cid) -> Result<Block, FetchError> {
-        check_cid(cid).map_err(|error| DagViolation::Root { cid: *cid, error })?;
+        check_cid(cid).map_err(|error| DagViolation::root(*cid, error))?;
         if let Some(block) = self.store.get(cid).await? {
             return Ok(block);
         }
@@ -133,11 +133,7 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError::Invalid`] where the DAG itself breaks a rule or a limit (no source can mend that),
     /// [`FetchError::Unavailable`] where no source has a block of it, [`FetchError::LocalStore`].
-    pub async fn fetch_dag(
-        &self,
-        root: &Cid,
-        limits: DagLimits,
-    ) -> Result<DagReport, FetchError> {
+    pub async fn fetch_dag(&self, root: &Cid, limits: DagLimits) -> Result<DagReport, FetchError> {
         let mut job = DagJob {
             fetcher: self,
             order: Order::new(self.sources.len()),
@@ -160,10 +156,10 @@ impl Fetcher {
     async fn fetch_from_sources(&self, cid: Cid, order: &Order) -> Result<Block, FetchError> {
         let mut candidates = order.candidates().into_iter().peekable();
         let mut racing = FuturesUnordered::new();
-        let mut failures = Vec::new();
+        // Those that are no longer asked, then those that fail now.
+        let mut failures = order.banned_failures();
         loop {
             if racing.is_empty() && candidates.peek().is_none() {
-                failures.extend(order.banned_failures());
                 return Err(FetchError::Unavailable { cid, failures });
             }
             if racing.len() < self.options.max_racing.max(1)

@@ -100,10 +100,7 @@ mod tests {
         order.answered(0);
         order.failed(0, &failure(SourceError::Status(404)));
         assert_eq!(order.candidates(), [1, 3, 2]);
-        assert_eq!(
-            order.banned_failures(),
-            [failure(SourceError::WrongBytes)]
-        );
+        assert_eq!(order.banned_failures(), [failure(SourceError::WrongBytes)]);
         assert_eq!(order.into_failures().len(), 2);
     }
 

@@ -111,7 +111,10 @@ mod tests {
             ("", SourceUrlError::NotAUrl),
             ("gateway.example", SourceUrlError::NotAUrl),
             ("http://", SourceUrlError::NotAUrl),
-            ("file:///etc/passwd", SourceUrlError::Scheme("file".to_owned())),
+            (
+                "file:///etc/passwd",
+                SourceUrlError::Scheme("file".to_owned()),
+            ),
             ("ftp://a", SourceUrlError::Scheme("ftp".to_owned())),
             ("http://a/?x=1", SourceUrlError::NotABase),
             ("http://a/#x", SourceUrlError::NotABase),
