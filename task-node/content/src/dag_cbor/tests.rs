@@ -230,7 +230,7 @@ proptest! {
     #[test]
     fn values_come_back_with_their_links(value in arb_ipld()) {
         let block = encode(&value).unwrap();
-        prop_assert_eq!(decode::<Ipld>(&block).unwrap(), value.clone());
+        prop_assert_eq!(&decode::<Ipld>(&block).unwrap(), &value);
         let mut expected = Vec::new();
         value.references(&mut expected);
         let mut found = links(&block).unwrap();

@@ -384,5 +384,4 @@ pub async fn walk(
 }
 
 #[cfg(test)]
-#[path = "dag_tests.rs"]
 mod tests;

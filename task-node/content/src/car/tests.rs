@@ -1,10 +1,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use futures::TryStreamExt as _;
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use proptest::prelude::*;
 
-use super::*;
-use crate::{block::Codec, store::MemoryStore};
+use bytes::{Bytes, BytesMut};
+use tokio_util::codec::Decoder as _;
+use unsigned_varint::encode;
+
+use super::{
+    decoder::{CARV2_PRAGMA, Header},
+    write::{write_header, write_length, write_section},
+    *,
+};
+use crate::{
+    Cid, DagLimits, DagViolation,
+    block::{Block, BlockError, CID_BYTES, Codec, MAX_BLOCK_BYTES},
+    dag_cbor,
+    store::BlockStore,
+    store::MemoryStore,
+};
 
 const LIMITS: DagLimits = DagLimits {
     max_blocks: 100,
@@ -161,7 +177,7 @@ fn lengths_are_bounded_before_they_are_waited_for() {
         );
         assert!(bytes.capacity() <= before);
         assert!(matches!(
-            read_all(&encode::u64(1 << 40, &mut encode::u64_buffer())[..], LIMITS),
+            read_all(encode::u64(1 << 40, &mut encode::u64_buffer()), LIMITS),
             Err(CarError::HeaderTooLarge { .. })
         ));
     }
