@@ -5,7 +5,7 @@
 //! for anybody else has another claim in its coinbase, another header, and no proof of work.
 //!
 //! Every byte of a bundle is bound by something here: by the proof of work, by the chain, by a sum, by the one
-//! canonical form, or (the two times) by the auditor's own clock within the tolerance of the rules. What no audit can
+//! canonical form, or (the two times, outwards) by the auditor's own clock within the tolerance of the rules. What no audit can
 //! see is whether a template's transactions were valid: the pool learns that when the node refuses the block.
 
 use std::sync::Arc;
@@ -220,23 +220,32 @@ pub fn check_head(head: &BundleHead, expectation: &Expectation<'_>) -> Result<()
             found: head.rules,
         });
     }
+    let Some(window) = expectation.window else {
+        return Ok(());
+    };
+    // Only a round that is said to have been wider is a lie: it makes older or newer blocks pass for tips. A node that
+    // joined late, or was asked for its submission early, honestly has a narrower one.
     let tolerance = rules.clock_tolerance_seconds();
-    if let Some(window) = expectation.window {
-        for (end, said, own) in [
-            (End::Opened, head.opened.at, Some(window.opened_at)),
-            (End::Closed, head.closed.at, window.closed_at),
-        ] {
-            if let Some(own) = own
-                && said.0.abs_diff(own.0) > u64::from(tolerance)
-            {
-                return Err(AuditFailure::Clock {
-                    end,
-                    said: said.0,
-                    own: own.0,
-                    tolerance,
-                });
-            }
-        }
+    let grace = u64::from(tolerance);
+    let (opened, closed) = (head.opened.at, head.closed.at);
+    if opened.plus(grace) < window.opened_at {
+        let (said, own) = (opened.0, window.opened_at.0);
+        return Err(AuditFailure::Clock {
+            end: End::Opened,
+            said,
+            own,
+            tolerance,
+        });
+    }
+    if let Some(own) = window.closed_at
+        && closed > own.plus(grace)
+    {
+        return Err(AuditFailure::Clock {
+            end: End::Closed,
+            said: closed.0,
+            own: own.0,
+            tolerance,
+        });
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ pub enum AuditFailure {
     /// The submitted Merkle-sum root is not the bundle's.
     #[error("the submitted root is not the bundle's")]
     SubmittedRoot,
-    /// A time that contradicts the auditor's own.
+    /// A round said to have been wider than the auditor saw it.
     #[error(
         "the round is said to have {end} at {said}, here it {end} at {own}: more than {tolerance} seconds apart"
     )]

@@ -151,6 +151,11 @@ pub enum BundleError {
         #[source]
         source: ChunkError,
     },
+    /// A share on a job template that was not given with it.
+    #[error(
+        "a share names the job {0:?}, which is not among the round's jobs: the store is damaged"
+    )]
+    UnknownJob(work::JobTemplateId),
     /// A job template that cannot be stored.
     #[error("a job cannot be put into a bundle: {0}")]
     Job(#[from] JobTemplateError),

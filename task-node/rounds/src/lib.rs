@@ -6,14 +6,22 @@
 //! 2. [`BundleBuilder`] - a round's shares become content-addressed blocks, the same on every machine.
 //! 3. [`Bundle`] - the blocks read back; anything but the one canonical form is refused.
 //! 4. [`audit()`] - whether a bundle is what its node submitted it as; [`chunks_to_open`] where it is too large to fetch.
+//! 5. [`payout_window`], [`distribute`] - accepted bundles become what the ledger divides.
+//!
+//! These are pure. [`RoundKeeper`] and [`Auditor`] are the shells that feed them from stores, sources and a Bitcoin node;
+//! [`RoundBook`] is the life cycle the keeper carries out.
 
 mod audit;
 mod audit_failure;
+mod auditor;
 mod builder;
 mod bundle;
 mod bundle_error;
+mod distribution;
 mod facts;
+mod keeper;
 mod merkle_sum;
+mod round;
 mod rules;
 mod sampling;
 mod seen;
@@ -24,14 +32,20 @@ pub use audit::{
     AuditSummary, BlockShare, Expectation, RoundWindow, Submitted, audit, audit_parts, check_head,
 };
 pub use audit_failure::{AuditFailure, End};
+pub use auditor::{AuditUnavailable, AuditVerdict, Auditor, Submission};
 pub use builder::{BundleBuilder, EncodedBundle, JobHandle};
 pub use bundle::{
     Bundle, BundleHead, BundleRoot, ChunkLink, FORMAT, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES,
     MAX_ROOT_BYTES, MAX_SHARE_CHUNKS, MAX_SHARES, Moment, Totals,
 };
 pub use bundle_error::{BundleError, Part};
+pub use distribution::{
+    AcceptedBundle, AcceptedRound, DistributeError, PayoutTerms, Shares, distribute, payout_window,
+};
 pub use facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
+pub use keeper::{KeeperError, RoundKeeper, encode_round, seal};
 pub use merkle_sum::{Leaf, MerkleSumTree};
+pub use round::{Phase, RoundAction, RoundBook, RoundEvent};
 pub use rules::{MAX_PAYOUT_SCRIPTS, PoolRules, RulesDigest, RulesError, RulesParts};
 pub use sampling::{chunks_to_open, samples_for};
 pub use seen::SeenInRound;

@@ -42,6 +42,9 @@ pub enum RulesError {
     /// The window's multiple.
     #[error("the PPLNS window is 1 to {MAX_PPLNS_MULTIPLE} times the network's work, not {0}")]
     PplnsMultiple(u32),
+    /// A window that could be empty.
+    #[error("the least PPLNS window must be more than no work, or nobody could be paid")]
+    PplnsFloor,
     /// A time span longer than a day.
     #[error("{name} of {seconds} seconds is longer than a day")]
     Seconds {
@@ -74,13 +77,14 @@ pub struct RulesParts {
     pub leaf_minimum: Amount,
     /// How far header times may be off when the tip of a moment is looked up in them, in seconds.
     pub time_grace_seconds: u32,
-    /// How far two honest nodes' clocks may differ, in seconds.
+    /// How much wider than an auditor saw it a round may be said to have been, in seconds: the difference of two nodes'
+    /// clocks, and of the times at which Koii's drivers ask them (a submission window of 3000 slots is 20 minutes).
     pub clock_tolerance_seconds: u32,
 }
 
 impl RulesParts {
     /// The usual parameters for a task on `network` that pays `payout_script`: 1 % fee, two blocks' work, ten minutes'
-    /// grace for header times, two minutes' difference of clocks.
+    /// grace for header times, half an hour between two nodes' ends of a round.
     #[must_use]
     pub fn usual(task: TaskId, network: Network, payout_script: ScriptBuf) -> Self {
         Self {
@@ -92,7 +96,7 @@ impl RulesParts {
             pplns_floor: Work::from_hashes(1 << 16),
             leaf_minimum: Amount::from_sat(1_000),
             time_grace_seconds: 600,
-            clock_tolerance_seconds: 120,
+            clock_tolerance_seconds: 1800,
         }
     }
 }
@@ -155,6 +159,9 @@ impl PoolRules {
         }
         if parts.pplns_multiple == 0 || parts.pplns_multiple > MAX_PPLNS_MULTIPLE {
             return Err(RulesError::PplnsMultiple(parts.pplns_multiple));
+        }
+        if parts.pplns_floor == Work::ZERO {
+            return Err(RulesError::PplnsFloor);
         }
         for (name, seconds) in [
             ("a time grace", parts.time_grace_seconds),
@@ -226,7 +233,7 @@ impl PoolRules {
         self.parts.time_grace_seconds
     }
 
-    /// How far clocks may differ, in seconds.
+    /// How much wider than an auditor saw it a round may be said to have been, in seconds.
     #[must_use]
     pub fn clock_tolerance_seconds(&self) -> u32 {
         self.parts.clock_tolerance_seconds

@@ -69,8 +69,13 @@ pub fn payout() -> PayoutScript {
 }
 
 pub fn rules() -> PoolRules {
-    let parts = RulesParts::usual(task(), Network::Regtest, payout().as_script().to_owned());
-    PoolRules::new(parts).unwrap()
+    PoolRules::new(rules_parts()).unwrap()
+}
+
+pub fn rules_parts() -> RulesParts {
+    let mut parts = RulesParts::usual(task(), Network::Regtest, payout().as_script().to_owned());
+    parts.clock_tolerance_seconds = 120;
+    parts
 }
 
 /// About 2^12 hashes: few enough to mine in a test, so many that no altered share passes by luck in this file.
