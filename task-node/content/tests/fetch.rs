@@ -405,6 +405,26 @@ async fn bad_sources_do_not_keep_from_the_good_one() {
     assert_eq!(bad[0].requests(), 1);
 }
 
+/// Silence that would last for an hour must not be waited for while another source is left.
+#[tokio::test]
+async fn silent_sources_are_not_waited_for() {
+    let blocks = bundle(4);
+    let silent = [Manner::Hangs, Manner::HangsInBody].map(|manner| Server::start(manner, &[]));
+    let good = Server::start(Manner::Honest, &blocks);
+    let patient = FetchOptions {
+        timeout: Duration::from_secs(3600),
+        idle_timeout: Duration::from_secs(3600),
+        ..options()
+    };
+    let fetcher = fetcher_with(&[&silent[0], &silent[1], &good], &[], patient);
+    let fetching = fetcher.fetch_dag(blocks[0].cid(), LIMITS);
+    // Only so that a failure is not a test that never ends.
+    let report = tokio::time::timeout(Duration::from_secs(120), fetching).await;
+    assert_eq!(report.unwrap().unwrap().blocks, 5);
+    // They were asked for the root alone.
+    assert_eq!(silent.each_ref().map(Server::requests), [1, 1]);
+}
+
 #[tokio::test]
 async fn a_dag_comes_as_one_car() {
     let blocks = bundle(20);

@@ -64,13 +64,13 @@ pub enum CarError {
     /// More sections, repeated ones included, than blocks are allowed.
     #[error("CAR has more than {limit} sections")]
     TooManySections {
-        /// [`DagLimits::max_blocks`].
+        /// [`crate::DagLimits::max_blocks`].
         limit: usize,
     },
     /// More bytes in all sections, repeated ones included, than allowed.
     #[error("CAR has more than {limit} bytes of blocks")]
     TooManyBytes {
-        /// [`DagLimits::max_total_bytes`].
+        /// [`crate::DagLimits::max_total_bytes`].
         limit: u64,
     },
     /// The blocks do not form one DAG within the limits.

@@ -5,7 +5,7 @@
 //! read and compares: a bundle with a second spelling, an unknown field or a repeated key is no bundle.
 //!
 //! The library ends nesting with an error too, but only at 128 levels, for which an unoptimised build needs between
-//! 700 KiB and 1 MiB of stack, and at every level a claimed length may reserve up to 1 MiB. So [`shape`] looks at
+//! 700 KiB and 1 MiB of stack, and at every level a claimed length may reserve up to 1 MiB. So `shape` looks at
 //! the skeleton of the bytes first, without recursion: little nesting, and no length that the bytes cannot hold.
 
 mod shape;

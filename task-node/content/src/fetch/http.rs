@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{
-    Response,
+    Response, Url,
     header::{ACCEPT, CONTENT_TYPE},
-    redirect::Policy,
+    redirect::{Action, Attempt, Policy},
 };
 use tokio_util::io::StreamReader;
 
@@ -126,19 +126,22 @@ impl Client {
     }
 }
 
-fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let from = attempt.previous().last().map(|url| url.scheme().to_owned());
-    let allowed = match attempt.url().scheme() {
-        "https" => true,
-        // Never down from HTTPS: the operator asked for a source nobody in between can watch.
-        "http" => from.as_deref() == Some("http"),
-        _ => false,
-    };
-    if allowed && attempt.previous().len() <= MAX_REDIRECTS {
+fn redirect(attempt: Attempt<'_>) -> Action {
+    if may_follow(attempt.previous(), attempt.url()) {
         attempt.follow()
     } else {
         attempt.stop()
     }
+}
+
+fn may_follow(previous: &[Url], next: &Url) -> bool {
+    let allowed = match next.scheme() {
+        "https" => true,
+        // Never down from HTTPS: the operator asked for a source nobody in between can watch.
+        "http" => previous.last().is_some_and(|from| from.scheme() == "http"),
+        _ => false,
+    };
+    allowed && previous.len() <= MAX_REDIRECTS
 }
 
 fn is_page(response: &Response) -> bool {
@@ -195,4 +198,27 @@ fn describe(error: reqwest::Error) -> String {
         cause = inner.source();
     }
     text.chars().filter(|c| !c.is_control()).take(240).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn redirects_never_leave_http_nor_go_down_to_it() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let (http, https) = (url("http://a.example"), url("https://a.example"));
+        let from = std::slice::from_ref;
+        assert!(may_follow(from(&http), &http));
+        assert!(may_follow(from(&http), &https));
+        assert!(may_follow(from(&https), &https));
+        assert!(!may_follow(from(&https), &http));
+        assert!(!may_follow(&[http.clone(), https], &http));
+        assert!(!may_follow(from(&http), &url("ftp://a.example")));
+        assert!(!may_follow(from(&http), &url("file:///etc/passwd")));
+        assert!(may_follow(&vec![http.clone(); MAX_REDIRECTS], &http));
+        assert!(!may_follow(&vec![http.clone(); MAX_REDIRECTS + 1], &http));
+    }
 }
