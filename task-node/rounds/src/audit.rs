@@ -168,9 +168,10 @@ fn run(
 
 fn check_submission(bundle: &Bundle, submitted: &Submitted) -> Result<(), AuditFailure> {
     if *bundle.cid() != submitted.cid {
+        let found = Box::new(*bundle.cid());
         return Err(AuditFailure::OtherBundle {
-            submitted: submitted.cid,
-            found: *bundle.cid(),
+            submitted: Box::new(submitted.cid),
+            found,
         });
     }
     let totals = bundle.root().totals();

@@ -35,13 +35,16 @@ pub enum AuditFailure {
     /// No source served the whole bundle. To serve it is the submitter's duty.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// The blocks are more, or nested deeper, than those of a bundle.
+    #[error("invalid content: {0}")]
+    Content(Box<content::DagViolation>),
     /// Another bundle than the one submitted.
     #[error("the bundle is {found}, submitted was {submitted}")]
     OtherBundle {
         /// The submission's.
-        submitted: Cid,
+        submitted: Box<Cid>,
         /// The bundle's.
-        found: Cid,
+        found: Box<Cid>,
     },
     /// Another task.
     #[error("the bundle is of task {0}")]

@@ -50,7 +50,7 @@ pub enum AuditUnavailable {
     Store(#[from] store::StoreError),
     /// The block store, or the HTTP client.
     #[error(transparent)]
-    Content(FetchError),
+    Content(Box<FetchError>),
     /// No source could be reached at all: that says more about this node's network than about the bundle.
     #[error(
         "none of the sources for bundles can be reached ({0}): check this node's network and its list of sources"
@@ -341,9 +341,9 @@ impl From<FetchError> for Stop {
                 }
             }
             FetchError::Invalid(violation) => {
-                Self::Verdict(AuditFailure::Unavailable(violation.to_string()))
+                Self::Verdict(AuditFailure::Content(Box::new(violation)))
             }
-            trouble => Self::Unavailable(AuditUnavailable::Content(trouble)),
+            trouble => Self::Unavailable(AuditUnavailable::Content(Box::new(trouble))),
         }
     }
 }

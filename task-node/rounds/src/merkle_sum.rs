@@ -224,7 +224,7 @@ mod tests {
             let mut changed = leaves.clone();
             changed[i].shares += 1;
             prop_assert_ne!(MerkleSumTree::new(&changed).unwrap().root(), root);
-            let mut changed = leaves.clone();
+            let mut changed = leaves;
             changed[i].work += Work::from_hashes(1);
             prop_assert_ne!(MerkleSumTree::new(&changed).unwrap().root(), root);
         }

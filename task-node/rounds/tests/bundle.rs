@@ -171,7 +171,7 @@ proptest! {
         let _ = Bundle::read(&bundle.cid, &root, |cid| {
             if cid == block.cid() { Some(Bytes::from(bytes.clone())) } else { blocks.get(cid) }
         })
-        .and_then(|bundle| bundle.present().map(|chunk| bundle.shares(chunk).map(drop)).collect::<Result<(), _>>());
+        .and_then(|bundle| bundle.present().try_for_each(|chunk| bundle.shares(chunk).map(drop)));
     }
 }
 
