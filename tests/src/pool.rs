@@ -16,7 +16,7 @@ use work::{PayoutScript, TaskId};
 use crate::address;
 
 /// The script all test pools pay to: the public key of private key 1.
-pub const PAYOUT: &str = "wpkh(0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798)";
+const PAYOUT: &str = "wpkh(0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798)";
 
 /// What a test pool looks like.
 #[derive(Debug, Clone)]

@@ -197,6 +197,7 @@ async fn bad_requests_are_errors_in_json_and_nothing_is_lost() {
             400,
         ),
         (Method::GET, "/api/rounds/0/distribution", 404),
+        (Method::GET, "/api/rounds?limit=many", 400),
     ] {
         let response = http
             .request(method.clone(), url(path))

@@ -200,12 +200,6 @@ pub struct AuditArgs {
     pub config: ConfigArgs,
     /// A bundle's CID, or a CAR file that holds one.
     pub bundle: String,
-    /// Open only this many share chunks, chosen by work and seed.
-    #[arg(long, requires = "seed")]
-    pub sample: Option<u32>,
-    /// 32 bytes of hex nobody could know when the bundle was sealed (a later K2 block hash).
-    #[arg(long)]
-    pub seed: Option<String>,
     /// JSON instead of a sentence.
     #[arg(long)]
     pub json: bool,

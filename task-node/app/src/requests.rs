@@ -36,10 +36,6 @@ pub struct SubmissionView {
 pub struct AuditRequest {
     /// The submission whose signature the wrapper has checked.
     pub submission: SignedSubmission,
-    /// 32 bytes of hex nobody could know when the bundle was sealed (a later K2 block hash): lets a bundle that is too
-    /// large to fetch whole be audited by sample.
-    #[serde(default)]
-    pub seed: Option<String>,
 }
 
 /// A node's submission with the wrapper's fields. Fields of later versions are ignored.
@@ -62,11 +58,20 @@ pub struct SignedSubmission {
 
 /// `POST /distribution/{round}`
 #[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct DistributionRequest {
     /// What the list must sum to, in the bounty's base units.
     pub bounty: u64,
     /// The round's submissions; those of earlier rounds may come along where this node has not seen them.
     pub submissions: Vec<JudgedSubmission>,
+    /// The rounds that `submissions` lists completely; only the request's own if absent.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<u64>>)]
+    pub rounds: Option<Vec<RoundNumber>>,
+    /// The first round of the task's history; round 0 if absent.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub first_round: Option<RoundNumber>,
 }
 
 /// A submission with the outcome of its audit on K2.

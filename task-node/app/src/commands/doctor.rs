@@ -54,7 +54,11 @@ pub(super) async fn run(args: &ConfigArgs, json: bool) -> anyhow::Result<ExitCod
             format!("{error:#}"),
         )),
         Ok(config) => {
-            findings.push(Finding::new("configuration", Outcome::Ok, "every key is right"));
+            findings.push(Finding::new(
+                "configuration",
+                Outcome::Ok,
+                "every key is right",
+            ));
             findings.extend(examine(&config).await);
         }
     }
@@ -130,8 +134,8 @@ async fn examine(config: &Config) -> Vec<Finding> {
 }
 
 fn data_dir(dir: &Path) -> Finding {
-    let probe = std::fs::create_dir_all(dir)
-        .and_then(|()| tempfile::NamedTempFile::new_in(dir).map(drop));
+    let probe =
+        std::fs::create_dir_all(dir).and_then(|()| tempfile::NamedTempFile::new_in(dir).map(drop));
     match probe {
         Ok(()) => Finding::new(
             "data directory",

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use store::ShareStore as _;
+
 use super::{configuration, output};
 use crate::cli::ConfigArgs;
 use crate::node::{RoundView, open_store_to_read};

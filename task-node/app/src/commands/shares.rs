@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use serde_json::json;
+use store::ShareStore as _;
 use work::RoundNumber;
 
 use super::{configuration, output};

@@ -89,6 +89,8 @@ pub struct Config {
     pub payout: PayoutScript,
     /// The text in the coinbase.
     pub pool_tag: PoolTag,
+    /// The K2 program that pays miners.
+    pub program: K2Address,
     /// What all nodes of the task must agree on.
     pub rules: PoolRules,
     /// The largest bundle that is fetched whole, in bytes.
@@ -234,6 +236,10 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         "content.timeout_seconds must be 1 to 3600".to_owned()
     });
     let pool_tag = complaints.check("payout.tag", PoolTag::new(raw.payout.tag.as_bytes()));
+    let program = complaints.check(
+        "payout.k2_program",
+        raw.payout.k2_program.parse::<K2Address>(),
+    );
     let log_format = match raw.log.format.as_str() {
         "text" => Some(LogFormat::Text),
         "json" => Some(LogFormat::Json),
@@ -325,6 +331,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         tip_poll: Duration::from_millis(raw.bitcoin.poll_milliseconds),
         payout: payout?,
         pool_tag: pool_tag?,
+        program: program?,
         rules: rules?,
         max_bundle_bytes: raw.audit.max_bundle_bytes,
         stratum: StratumSettings {

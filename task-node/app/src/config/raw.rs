@@ -117,6 +117,8 @@ pub struct RawPayout {
     pub operator_fee_ppm: u32,
     /// Earnings below this many satoshis keep adding up, but get no leaf in the reward tree yet.
     pub leaf_minimum_sats: u64,
+    /// The K2 program whose reward tree is built.
+    pub k2_program: String,
 }
 
 impl Default for RawPayout {
@@ -127,6 +129,8 @@ impl Default for RawPayout {
             tag: "/orcapool/".to_owned(),
             operator_fee_ppm: 10_000,
             leaf_minimum_sats: 1_000,
+            // The system program's address: a tree that no program will pay.
+            k2_program: "11111111111111111111111111111111".to_owned(),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
-use content::{BlockStore as _, Format, parse_cid};
+use content::{Format, parse_cid};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

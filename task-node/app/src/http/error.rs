@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 /// The body of every answer that is not 200.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct ErrorBody {
+pub(super) struct ErrorBody {
     /// The HTTP status again, because one generation of the sidecar hands on only the body.
     pub status: u16,
     /// What is wrong, and what to do.

@@ -4,6 +4,7 @@
 //! `"false"` is truthy, so every answer here is JSON. `/task` must return at once. Bodies stay far below the 1 MB at which
 //! the sidecar's socket, and with it the pod, dies.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,7 +16,7 @@ use crate::requests::{AuditRequest, DistributionRequest, OperatorList, Submissio
 
 /// The answer to `/healthz`.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct HealthBody {
+pub(super) struct HealthBody {
     /// Always 200: an older client looks for it in the body.
     pub status: u16,
     /// Where this node stands.
@@ -25,7 +26,7 @@ pub struct HealthBody {
 
 /// The answer to `/task/{round}`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct TaskBody {
+pub(super) struct TaskBody {
     /// 200.
     pub status: u16,
     /// The round that jobs claim from now on.
@@ -58,7 +59,7 @@ pub(super) async fn task(
     round: web::Path<String>,
 ) -> Result<HttpResponse, HttpError> {
     let round = parse_round(&round)?;
-    let message = node.start_round(round).await?;
+    let message = node.into_inner().start_round(round).await?;
     Ok(HttpResponse::Ok().json(TaskBody {
         status: 200,
         round,
@@ -88,11 +89,8 @@ pub(super) async fn submission(
         (status = 200, description = "`true`: valid, `false`: not", body = bool),
         (status = 400, description = "Not a submission", body = ErrorBody),
         (status = 503, description = "This node cannot tell now", body = ErrorBody)))]
-pub(super) async fn audit(
-    node: web::Data<Node>,
-    body: web::Bytes,
-) -> Result<HttpResponse, HttpError> {
-    let request: AuditRequest = parse_json(&body)?;
+pub(super) async fn audit(node: web::Data<Node>, body: Body) -> Result<HttpResponse, HttpError> {
+    let request: AuditRequest = parse_json(body)?;
     Ok(HttpResponse::Ok().json(node.audit(request).await?))
 }
 
@@ -108,10 +106,10 @@ pub(super) async fn audit(
 pub(super) async fn distribution(
     node: web::Data<Node>,
     round: web::Path<String>,
-    body: web::Bytes,
+    body: Body,
 ) -> Result<HttpResponse, HttpError> {
     let round = parse_round(&round)?;
-    let request: DistributionRequest = parse_json(&body)?;
+    let request: DistributionRequest = parse_json(body)?;
     Ok(HttpResponse::Ok().json(node.distribute(round, request).await?))
 }
 
@@ -120,7 +118,17 @@ pub(super) fn parse_round(text: &str) -> Result<RoundNumber, HttpError> {
         .map_err(|error| HttpError::BadRequest(format!("round: {error}")))
 }
 
+/// A body, or why it could not be read; taken as a result so that the error is JSON like every other answer.
+type Body = Result<web::Bytes, actix_web::Error>;
+
 /// Bodies are parsed whatever content type they claim: what counts is whether they are JSON.
-fn parse_json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, HttpError> {
-    serde_json::from_slice(body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
+fn parse_json<T: for<'de> Deserialize<'de>>(body: Body) -> Result<T, HttpError> {
+    let body = body.map_err(|error| {
+        let message = format!("body: {error}");
+        match error.as_response_error().status_code() {
+            StatusCode::PAYLOAD_TOO_LARGE => HttpError::TooLarge(message),
+            _ => HttpError::BadRequest(message),
+        }
+    })?;
+    serde_json::from_slice(&body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
 }

@@ -1,10 +1,13 @@
 //! The HTTP server: what Orca calls, what other nodes fetch, what the operator looks at.
 
+// utoipa's expansion qualifies query types that are already in scope.
+#[allow(unused_qualifications)]
 mod content;
 mod dashboard;
 mod error;
 mod koii;
 mod openapi;
+#[allow(unused_qualifications)]
 mod stats;
 
 use std::net::TcpListener;
@@ -27,6 +30,10 @@ const SHUTDOWN_SECONDS: u64 = 4;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+        .app_data(
+            web::QueryConfig::default()
+                .error_handler(|error, _| HttpError::BadRequest(format!("query: {error}")).into()),
+        )
         .service(
             web::resource("/healthz")
                 .route(web::get().to(koii::healthz))
@@ -86,13 +93,13 @@ async fn wrong_method(allowed: &str) -> Result<actix_web::HttpResponse, HttpErro
 /// # Errors
 /// The socket cannot be used.
 pub fn serve(listener: TcpListener, node: web::Data<Node>) -> anyhow::Result<Server> {
-    Ok(HttpServer::new(move || {
-        App::new().app_data(node.clone()).configure(routes)
-    })
-    .workers(2)
-    .disable_signals()
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .listen(listener)
-    .context("HTTP server")?
-    .run())
+    Ok(
+        HttpServer::new(move || App::new().app_data(node.clone()).configure(routes))
+            .workers(2)
+            .disable_signals()
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .listen(listener)
+            .context("HTTP server")?
+            .run(),
+    )
 }

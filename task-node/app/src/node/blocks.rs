@@ -1,8 +1,11 @@
 //! What becomes of the blocks this node's miners found.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitcoin::Block;
+use bitcoin::consensus::encode::deserialize_hex;
 use chain::{BitcoinNode, Standing};
 use store::{BlockStatus, ShareStore};
 use tokio_util::sync::CancellationToken;
@@ -46,4 +49,29 @@ async fn look_up(chain: &dyn BitcoinNode, store: &dyn ShareStore) -> anyhow::Res
         }
     }
     Ok(())
+}
+
+/// Submits the blocks that an earlier run found and could not hand over before it ended.
+pub(super) async fn resubmit(found_dir: PathBuf, chain: Arc<dyn BitcoinNode>) {
+    let Ok(entries) = std::fs::read_dir(&found_dir) else {
+        return;
+    };
+    let files = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "hex")) {
+        match resubmit_one(&file, chain.as_ref()).await {
+            Ok(outcome) => {
+                tracing::info!(file = %file.display(), outcome, "a block of an earlier run was submitted");
+                let _ = std::fs::remove_file(&file);
+            }
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "a block of an earlier run waits");
+            }
+        }
+    }
+}
+
+async fn resubmit_one(file: &Path, chain: &dyn BitcoinNode) -> anyhow::Result<String> {
+    let block: Block = deserialize_hex(std::fs::read_to_string(file)?.trim())?;
+    // Refused or not, the node has judged it.
+    Ok(format!("{:?}", chain.submit_block(&block).await?))
 }

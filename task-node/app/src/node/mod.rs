@@ -14,51 +14,49 @@ mod views;
 
 use std::sync::Arc;
 
-use bitcoin::Network;
-use chain::{BitcoinNode, FailoverNode, WatcherPhase, WatcherStatus};
-use content::{DirStore, Fetcher};
-use store::ShareStore;
-use stratum::{CurrentWork, ServerHandle};
-use tokio::sync::{Mutex, watch};
+use ::rounds::{Auditor, PoolRules, RoundKeeper};
 use ::work::{Clock, K2Address, RoundNumber, TaskId};
+use chain::{BitcoinNode, Condition, FailoverNode, TemplateFeed, WatcherPhase};
+use content::{BlockStore, DagLimits};
+use store::ShareStore;
+use stratum::Server;
+use tokio::sync::Mutex;
 
-pub use start::{open_store, open_store_to_read, run};
+pub use start::{open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run};
 pub use views::{
-    AuditView, BlockView, DistributionView, EarnedView, Health, RoundView, Stats, WorkerView,
+    AuditView, BlockView, DistributionView, EarnedView, Health, RejectedView, RoundView, Stats,
+    WorkerView,
 };
-
-use ::rounds::PoolRules;
 
 /// A running node.
 pub struct Node {
     task: TaskId,
     key: K2Address,
-    network: Network,
-    rules: PoolRules,
+    program: K2Address,
+    rules: Arc<PoolRules>,
     max_bundle_bytes: u64,
     clock: Arc<dyn Clock>,
     store: Arc<dyn ShareStore>,
-    blocks: Arc<DirStore>,
-    fetcher: Fetcher,
+    blocks: Arc<dyn BlockStore>,
+    auditor: Auditor,
     bitcoin: Arc<FailoverNode>,
-    watcher: watch::Receiver<WatcherStatus>,
-    work: watch::Receiver<Option<Arc<CurrentWork>>>,
-    round: watch::Sender<Option<RoundNumber>>,
-    stratum: ServerHandle,
-    /// Opening, closing and sealing happen one after the other; audits and reads do not wait for them.
-    lifecycle: Mutex<()>,
-    /// Two audits of large bundles at once would double the memory they need.
-    audits: Mutex<()>,
+    templates: TemplateFeed,
+    keeper: RoundKeeper,
+    /// A round Koii asked for while there was no template.
+    wanted: Mutex<Option<RoundNumber>>,
+    stratum: Server,
+    /// Audits and distributions hold whole bundles in memory: one at a time.
+    heavy: Mutex<()>,
 }
 
 impl Node {
     /// Where this node stands.
     pub async fn health(&self) -> Health {
-        let watcher = self.watcher.borrow().clone();
-        let work = self.work.borrow().clone();
-        let round = *self.round.borrow();
-        let height = work.as_ref().map(|work| work.template().block().height());
-        let templates = matches!(watcher.phase, WatcherPhase::Running);
+        let watcher = self.templates.status().borrow().clone();
+        let template = self.templates.latest();
+        let round = *self.keeper.claimed().borrow();
+        let height = template.as_ref().map(|template| template.height());
+        let ready = matches!(watcher.phase, WatcherPhase::Running) && template.is_some();
         let message = match (&watcher.phase, &watcher.error, round) {
             (WatcherPhase::Connecting, error, _) => format!(
                 "waiting for a Bitcoin node{}",
@@ -95,15 +93,34 @@ impl Node {
                     .map(|chain| format!(", height {}", chain.height))
                     .unwrap_or_default();
                 let active = if member.active { ", in use" } else { "" };
-                (member.name, format!("{}{height}{active}", member.condition))
+                let condition = match member.condition {
+                    Condition::Demoted { reason, .. } => format!("left alone for now: {reason}"),
+                    _ => "healthy".to_owned(),
+                };
+                (member.name, format!("{condition}{height}{active}"))
             })
             .collect();
         Health {
-            ready: templates,
+            ready,
             message,
             round: round.map(RoundNumber::get),
             height,
             bitcoin_nodes,
+        }
+    }
+
+    /// The node's content-addressed blocks.
+    #[must_use]
+    pub fn blocks(&self) -> Arc<dyn BlockStore> {
+        Arc::clone(&self.blocks)
+    }
+
+    /// How much of a DAG this node looks at.
+    #[must_use]
+    pub fn dag_limits(&self) -> DagLimits {
+        DagLimits {
+            max_total_bytes: self.max_bundle_bytes,
+            ..DagLimits::default()
         }
     }
 

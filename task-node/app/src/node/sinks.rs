@@ -46,8 +46,8 @@ pub(super) struct NodeSink {
     pub(super) chain: Arc<dyn BitcoinNode>,
     pub(super) store: Arc<dyn ShareStore>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Every block is written here before it is sent, so that it can be submitted by hand if all else fails.
-    pub(super) blocks_dir: PathBuf,
+    /// Every found block is written here before it is sent, so that it can be submitted by hand if all else fails.
+    pub(super) found_dir: PathBuf,
     /// Submissions under way; shutdown waits for them.
     pub(super) tasks: TaskTracker,
 }
@@ -79,7 +79,7 @@ impl BlockSink for NodeSink {
             status: BlockStatus::Submitted,
         };
         let (chain, store) = (Arc::clone(&self.chain), Arc::clone(&self.store));
-        let file = self.blocks_dir.join(format!("{}.hex", found.hash));
+        let file = self.found_dir.join(format!("{}.hex", found.hash));
         self.tasks.spawn(async move {
             // The network first: every millisecond counts there, and the record can wait.
             let (outcome, written) = tokio::join!(

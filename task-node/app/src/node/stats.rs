@@ -1,8 +1,9 @@
 //! Numbers for the operator.
 
+use pow::ShareDifficulty;
 use store::{BlockStatus, StoreError};
 
-use super::{AuditView, BlockView, Node, RoundView, Stats, WorkerView};
+use super::{AuditView, BlockView, Node, RejectedView, RoundView, Stats, WorkerView};
 use work::RoundNumber;
 
 /// Blocks in the overview.
@@ -24,15 +25,18 @@ impl Node {
                 miner: worker.miner.to_string(),
                 worker: worker.worker.clone(),
                 user_agent: worker.user_agent.clone(),
-                difficulty: worker.difficulty.announced(),
+                difficulty: worker.difficulty.map(ShareDifficulty::announced),
                 hash_rate: worker.hash_rate,
+                sessions: worker.sessions,
                 accepted: worker.accepted,
-                rejected: worker.rejected.values().sum(),
-                rejected_by_reason: worker
-                    .rejected
-                    .iter()
-                    .map(|(reason, count)| (reason.to_string(), *count))
-                    .collect(),
+                rejected: RejectedView {
+                    stale: worker.rejected.stale,
+                    duplicate: worker.rejected.duplicate,
+                    low_difficulty: worker.rejected.low_difficulty,
+                    time: worker.rejected.time,
+                    version_bits: worker.rejected.version_bits,
+                    other: worker.rejected.other,
+                },
                 last_share: worker.last_share.map(|at| at.0),
             })
             .collect();

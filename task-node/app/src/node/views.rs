@@ -38,13 +38,13 @@ pub struct Stats {
     pub connections: usize,
     /// Hashes per second of all miners, estimated from credited shares.
     pub hash_rate: f64,
-    /// The connected workers.
+    /// The workers seen since this node started.
     pub workers: Vec<WorkerView>,
     /// The blocks found last, newest first.
     pub blocks: Vec<BlockView>,
 }
 
-/// One connected worker.
+/// One worker seen since this node started.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WorkerView {
     /// Who is paid.
@@ -53,18 +53,35 @@ pub struct WorkerView {
     pub worker: String,
     /// What it calls itself.
     pub user_agent: String,
-    /// Its share difficulty.
-    pub difficulty: f64,
+    /// The difficulty of its last job.
+    pub difficulty: Option<f64>,
     /// Hashes per second, estimated from credited shares.
     pub hash_rate: f64,
-    /// Shares accepted since it connected.
+    /// Sessions open now.
+    pub sessions: usize,
+    /// Shares accepted since this node started.
     pub accepted: u64,
-    /// Shares rejected since it connected.
-    pub rejected: u64,
-    /// Rejected shares by reason.
-    pub rejected_by_reason: BTreeMap<String, u64>,
+    /// Shares rejected since this node started, by reason.
+    pub rejected: RejectedView,
     /// When its last share came, Unix seconds.
     pub last_share: Option<u64>,
+}
+
+/// Rejected shares by reason.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RejectedView {
+    /// Unknown or expired job, another previous block, a closed round.
+    pub stale: u64,
+    /// Submitted before.
+    pub duplicate: u64,
+    /// Above the job's target.
+    pub low_difficulty: u64,
+    /// Header time out of bounds.
+    pub time: u64,
+    /// Version bits outside the mask.
+    pub version_bits: u64,
+    /// Anything else.
+    pub other: u64,
 }
 
 /// One block a miner of this node found.
@@ -146,9 +163,9 @@ pub struct AuditView {
 pub struct DistributionView {
     /// The round.
     pub round: u64,
-    /// Blocks of the round's accepted bundles on the best chain.
+    /// Blocks found in the round's accepted bundles.
     pub blocks: u64,
-    /// What they pay, in satoshis.
+    /// What those on the best chain pay, with what an earlier round left undistributed, in satoshis.
     pub pot: u64,
     /// The window that was asked for, in hashes (decimal).
     pub window: String,
@@ -156,13 +173,15 @@ pub struct DistributionView {
     pub window_filled: String,
     /// The operators' list as it was answered last.
     pub operators: BTreeMap<String, i64>,
-    /// Everybody's cumulative earnings, in the order of the tree's leaves.
+    /// Everybody's cumulative earnings in canonical order.
     pub earned: Vec<EarnedView>,
-    /// Root of the cumulative reward tree, hex; absent while nobody has earned.
+    /// Leaves of the cumulative reward tree: the entries that are not dust.
+    pub leaves: u32,
+    /// Its root, hex; absent while nobody has earned.
     pub root: Option<String>,
 }
 
-/// One leaf of the reward tree.
+/// What one address has earned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EarnedView {
     /// `miner` or `operator`.

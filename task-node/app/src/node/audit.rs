@@ -1,0 +1,75 @@
+//! Audits of other nodes' submissions.
+
+use rounds::{Submission, Submitted};
+use store::AuditRecord;
+
+use super::Node;
+use crate::http::HttpError;
+use crate::requests::AuditRequest;
+
+impl Node {
+    /// Whether a submission is valid. The reason of a `false` is logged and kept (`/api/rounds/{round}/audits`).
+    ///
+    /// # Errors
+    /// This node cannot tell now: its own disk, Bitcoin node or network is in trouble.
+    pub async fn audit(&self, request: AuditRequest) -> Result<bool, HttpError> {
+        let submission = request.submission;
+        let (round, node, cid) = (
+            submission.round_number,
+            submission.staking_key,
+            submission.view.cid,
+        );
+        let verdict = match root(&submission.view.root) {
+            _ if submission.task_id != self.task => Err(format!(
+                "the submission is for task {}, this node works for {}",
+                submission.task_id, self.task
+            )),
+            None => Err("`root` is not 32 bytes of hex".to_owned()),
+            Some(root) => {
+                let _one_at_a_time = self.heavy.lock().await;
+                let submission = Submission {
+                    round,
+                    node,
+                    submitted: Submitted {
+                        cid,
+                        shares: submission.view.shares,
+                        work: submission.view.work,
+                        root,
+                    },
+                };
+                self.auditor
+                    .audit(&submission, self.clock.now())
+                    .await
+                    .map_err(|error| {
+                        tracing::error!(%round, %node, %cid, %error, "no verdict");
+                        HttpError::Unavailable(error.to_string())
+                    })?
+                    .map_err(|failure| failure.to_string())
+            }
+        };
+        match &verdict {
+            Ok(summary) => tracing::info!(
+                %round, %node, %cid, shares = summary.checked, blocks = summary.blocks.len(), "submission is valid"
+            ),
+            Err(reason) => tracing::warn!(%round, %node, %cid, reason, "submission is NOT valid"),
+        }
+        let valid = verdict.is_ok();
+        self.store
+            .record_audit(AuditRecord {
+                round,
+                node,
+                cid,
+                valid,
+                reason: verdict.err(),
+                at: self.clock.now(),
+            })
+            .await?;
+        Ok(valid)
+    }
+}
+
+fn root(text: &str) -> Option<[u8; 32]> {
+    let mut root = [0; 32];
+    hex::decode_to_slice(text, &mut root).ok()?;
+    Some(root)
+}

@@ -1,0 +1,286 @@
+//! Starting a node and stopping it.
+//!
+//! The HTTP server listens first: Orca's health poll begins with the container, and slow work (a synchronising Bitcoin
+//! node) must not look like a dead pod.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web;
+use anyhow::Context as _;
+use chain::{BitcoinNode, FailoverNode, FailoverOptions, RpcNode, WatcherOptions, watcher};
+use content::{BlockStore, DirStore, FetchOptions, Fetcher, Source};
+use rounds::{Auditor, RoundKeeper};
+use store::{Identity, ShareStore, SqliteStore};
+use stratum::{
+    Limits, OsRandomness, PortSettings, Server, ServerParts, ServerSettings, SessionSettings,
+};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use work::{Clock, SystemClock};
+
+use super::feed::{self, JobConstants};
+use super::sinks::{NodeSink, StoreSink};
+use super::{Node, blocks};
+use crate::config::Config;
+use crate::{http, mining};
+
+/// The store's file in the data directory.
+const STORE_FILE: &str = "orcapool.sqlite";
+/// Where blocks of bundles are kept.
+const BLOCKS_DIR: &str = "blocks";
+/// Where found Bitcoin blocks wait until a node has them.
+const FOUND_DIR: &str = "found";
+/// Shares of a round that is being sealed may be on their way from miners this long.
+const DRAIN: Duration = Duration::from_millis(500);
+/// Shares of one round whose hashes an auditor remembers, about 50 bytes each.
+const REMEMBERED_SHARES: usize = 8_000_000;
+/// A pod manager kills ten seconds after SIGTERM.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Opens the node's store for writing.
+///
+/// # Errors
+/// The store's own, with where it is.
+pub fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("data directory {}", config.data_dir.display()))?;
+    let identity = Identity {
+        task: config.task,
+        node: config.node,
+    };
+    Ok(SqliteStore::open(
+        &config.data_dir.join(STORE_FILE),
+        identity,
+    )?)
+}
+
+/// Opens the node's store for reading, also while the node runs.
+///
+/// # Errors
+/// The store's own.
+pub fn open_store_to_read(config: &Config) -> anyhow::Result<SqliteStore> {
+    Ok(SqliteStore::open_read_only(
+        &config.data_dir.join(STORE_FILE),
+    )?)
+}
+
+/// Where this node's blocks are.
+///
+/// # Errors
+/// The directory cannot be used.
+pub fn open_blocks(config: &Config) -> anyhow::Result<DirStore> {
+    Ok(DirStore::open(config.data_dir.join(BLOCKS_DIR))?)
+}
+
+/// A fetcher over the configured gateways that keeps what it fetches in `blocks`.
+///
+/// # Errors
+/// A gateway URL that is none.
+pub fn open_fetcher(config: &Config, blocks: Arc<dyn BlockStore>) -> anyhow::Result<Fetcher> {
+    let sources = config
+        .gateways
+        .iter()
+        .map(|url| url.parse::<Source>())
+        .collect::<Result<Vec<_>, _>>()
+        .context("content.gateways")?;
+    let options = FetchOptions {
+        timeout: config.gateway_timeout,
+        idle_timeout: config
+            .gateway_timeout
+            .min(FetchOptions::default().idle_timeout),
+        ..FetchOptions::default()
+    };
+    Ok(Fetcher::new(sources, blocks, options)?)
+}
+
+/// The configured Bitcoin nodes behind one, in order of preference, with the single ones for their ZMQ endpoints.
+///
+/// # Errors
+/// A node that is configured wrongly.
+pub fn open_bitcoin(config: &Config) -> anyhow::Result<(Arc<FailoverNode>, WatcherOptions)> {
+    let mut nodes: Vec<Arc<dyn BitcoinNode>> = Vec::new();
+    let mut zmq = Vec::new();
+    for (options, endpoint) in &config.bitcoin_nodes {
+        let node: Arc<dyn BitcoinNode> = Arc::new(RpcNode::new(options.clone())?);
+        if let Some(endpoint) = endpoint {
+            zmq.push((Arc::clone(&node), endpoint.clone()));
+        }
+        nodes.push(node);
+    }
+    let node = FailoverNode::new(nodes, FailoverOptions::default())?;
+    let watcher = WatcherOptions {
+        poll: config.tip_poll,
+        refresh: config.template_refresh,
+        zmq,
+        ..WatcherOptions::default()
+    };
+    Ok((Arc::new(node), watcher))
+}
+
+/// Runs a node until `stop`.
+///
+/// # Errors
+/// Whatever keeps it from starting: a taken port, a store in use, a configuration that cannot work.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let http_listener = TcpListener::bind(config.http.listen)
+        .with_context(|| format!("http.listen {}: is the port taken?", config.http.listen))?;
+    http_listener.set_nonblocking(true)?;
+    let mut stratum_listeners = Vec::new();
+    for address in &config.stratum.listen {
+        stratum_listeners.push(
+            tokio::net::TcpListener::bind(address)
+                .await
+                .with_context(|| {
+                    format!(
+                        "stratum.listen {address}: is the port taken? (a Koii host uses 3333 itself)"
+                    )
+                })?,
+        );
+    }
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store: Arc<dyn ShareStore> = Arc::new(open_store(&config)?);
+    let blocks: Arc<dyn BlockStore> = Arc::new(open_blocks(&config)?);
+    let found_dir = config.data_dir.join(FOUND_DIR);
+    std::fs::create_dir_all(&found_dir)?;
+    let fetcher = open_fetcher(&config, Arc::clone(&blocks))?;
+    let (bitcoin, watcher_options) = open_bitcoin(&config)?;
+    let _monitor = bitcoin.spawn_monitor(stop.clone());
+    let chain: Arc<dyn BitcoinNode> = Arc::clone(&bitcoin) as Arc<dyn BitcoinNode>;
+    let templates = watcher::spawn(Arc::clone(&chain), watcher_options, stop.clone());
+
+    let rules = Arc::new(config.rules.clone());
+    let keeper = RoundKeeper::new(
+        Arc::clone(&store),
+        Arc::clone(&blocks),
+        Arc::clone(&rules),
+        DRAIN,
+    )
+    .await?;
+
+    let auditor = Auditor::new(
+        Arc::clone(&rules),
+        fetcher,
+        Arc::clone(&chain),
+        Arc::clone(&store),
+        REMEMBERED_SHARES,
+    );
+
+    let tasks = TaskTracker::new();
+    let (work_sender, work) = watch::channel(None);
+    tasks.spawn(feed::run(
+        JobConstants {
+            task: config.task,
+            node: config.node,
+            payout: config.payout.clone(),
+            pool_tag: config.pool_tag.clone(),
+        },
+        templates.clone(),
+        keeper.claimed(),
+        work_sender,
+        stop.clone(),
+    ));
+    tasks.spawn(blocks::follow(
+        Arc::clone(&chain),
+        Arc::clone(&store),
+        stop.clone(),
+    ));
+    tasks.spawn(blocks::resubmit(found_dir.clone(), Arc::clone(&chain)));
+
+    let server = Server::start(ServerParts {
+        settings: server_settings(&config),
+        work,
+        shares: Arc::new(StoreSink {
+            store: Arc::clone(&store),
+        }),
+        blocks: Arc::new(NodeSink {
+            chain,
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            found_dir,
+            tasks: tasks.clone(),
+        }),
+        clock: Arc::clone(&clock),
+        random: Arc::new(OsRandomness),
+        boot: store.next_boot().await?,
+    });
+    let port = PortSettings {
+        start_difficulty: config.stratum.start_difficulty,
+    };
+    for listener in stratum_listeners {
+        tracing::info!(address = %listener.local_addr()?, "Stratum listens");
+        let server = server.clone();
+        tasks.spawn(async move { server.listen(listener, port).await });
+    }
+    if let Some(settings) = &config.miner {
+        tasks.spawn(mining::built_in(
+            settings.clone(),
+            server.clone(),
+            port,
+            stop.clone(),
+        ));
+    }
+
+    let node = Arc::new(Node {
+        task: config.task,
+        key: config.node,
+        program: config.program,
+        rules,
+        max_bundle_bytes: config.max_bundle_bytes,
+        clock,
+        store,
+        blocks,
+        auditor,
+        bitcoin,
+        templates,
+        keeper,
+        wanted: Mutex::new(None),
+        stratum: server.clone(),
+        heavy: Mutex::new(()),
+    });
+    let http = http::serve(http_listener, web::Data::from(node))?;
+    let handle = http.handle();
+    tracing::info!(address = %config.http.listen, "HTTP listens");
+    let mut http = tokio::spawn(http);
+
+    tokio::select! {
+        () = stop.cancelled() => {}
+        ended = &mut http => ended?.context("HTTP server")?,
+    }
+    // Shares first: what was taken from a miner is stored and acknowledged before the process ends.
+    stop.cancel();
+    let drained = async {
+        server.shutdown().await;
+        tasks.close();
+        tasks.wait().await;
+        handle.stop(true).await;
+    };
+    if tokio::time::timeout(SHUTDOWN_PATIENCE, drained)
+        .await
+        .is_err()
+    {
+        tracing::warn!("not everything ended in time; acknowledged shares are on disk");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn server_settings(config: &Config) -> ServerSettings {
+    ServerSettings {
+        session: SessionSettings {
+            min_difficulty: config.stratum.min_difficulty,
+            shares_per_minute: config.stratum.shares_per_minute,
+            job_lifetime: config.stratum.job_lifetime,
+            idle_timeout: config.stratum.idle,
+            ..SessionSettings::default()
+        },
+        limits: Limits {
+            max_connections: config.stratum.max_connections,
+            max_connections_per_ip: config.stratum.max_connections_per_ip,
+            ..Limits::default()
+        },
+    }
+}
