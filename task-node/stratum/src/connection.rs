@@ -47,6 +47,7 @@ pub(crate) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
+    // Dropped last: a connection counts until its extranonce is free again.
     let _counted = server.sessions.stats().connection();
     let (read, mut write) = tokio::io::split(stream);
     // At most MAX_PENDING outcomes are under way: Session::wants_lines sees to it.

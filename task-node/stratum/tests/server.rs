@@ -1,0 +1,515 @@
+//! The server over real TCP: limits, slow and broken clients, resumption, shutdown.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bitcoin::BlockHash;
+use k2_interface::K2Address;
+use serde_json::{Value, json};
+use stratum::{
+    BlockSink, CurrentWork, PortSettings, Recorded, Server, ServerParts, ServerSettings, ShareSink,
+    SinkError,
+};
+use support::{Dice, EASY, HeardJob, Recipe, difficulty, easy, user};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use work::{CreditedShare, FoundBlock, SystemClock, UnixTime};
+
+/// No answer comes within this time: a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Remembers what it was given; can be told to fail, to panic or to wait.
+#[derive(Default)]
+struct Sink {
+    shares: Mutex<HashSet<BlockHash>>,
+    blocks: Mutex<Vec<BlockHash>>,
+    fails: AtomicBool,
+    panics: AtomicBool,
+    waits: AtomicBool,
+    go_on: Notify,
+}
+
+#[async_trait]
+impl ShareSink for Sink {
+    async fn record(
+        &self,
+        share: CreditedShare,
+        _worker: &str,
+        _at: UnixTime,
+    ) -> Result<Recorded, SinkError> {
+        if self.waits.load(Ordering::SeqCst) {
+            self.go_on.notified().await;
+        }
+        assert!(!self.panics.load(Ordering::SeqCst), "asked to panic");
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(SinkError::new("asked to fail"));
+        }
+        Ok(if self.shares.lock().unwrap().insert(share.hash()) {
+            Recorded::Stored
+        } else {
+            Recorded::Duplicate
+        })
+    }
+}
+
+#[async_trait]
+impl BlockSink for Sink {
+    async fn found(
+        &self,
+        work: Arc<CurrentWork>,
+        block: FoundBlock,
+        _miner: K2Address,
+        _worker: &str,
+    ) {
+        let assembled = work.template().block().assemble(&block).unwrap();
+        assert_eq!(assembled.block_hash(), block.hash);
+        self.blocks.lock().unwrap().push(block.hash);
+    }
+}
+
+struct Node {
+    server: Server,
+    sink: Arc<Sink>,
+    work: watch::Sender<Option<Arc<CurrentWork>>>,
+    address: SocketAddr,
+}
+
+const PORT: PortSettings = PortSettings {
+    start_difficulty: pow::ShareDifficulty::MIN,
+};
+
+async fn node(change: impl FnOnce(&mut ServerSettings)) -> Node {
+    let mut settings = ServerSettings::default();
+    settings.limits.tick = Duration::from_millis(50);
+    change(&mut settings);
+    let sink = Arc::new(Sink::default());
+    let (work, watched) = watch::channel(Some(recipe().cook()));
+    let server = Server::start(ServerParts {
+        settings,
+        work: watched,
+        shares: Arc::clone(&sink) as _,
+        blocks: Arc::clone(&sink) as _,
+        clock: Arc::new(SystemClock::new()),
+        random: Arc::new(Dice::default()),
+        boot: 0,
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let listening = server.clone();
+    tokio::spawn(async move { listening.listen(listener, PORT).await });
+    Node {
+        server,
+        sink,
+        work,
+        address,
+    }
+}
+
+/// Work whose ntime suits the machine's clock.
+fn recipe() -> Recipe {
+    let now = work::Clock::now(&SystemClock::new()).0;
+    Recipe {
+        cur_time: now,
+        ..Recipe::default()
+    }
+}
+
+struct Client<S> {
+    stream: BufReader<S>,
+    extranonce1: String,
+    session_id: String,
+    difficulty: f64,
+    job: Option<HeardJob>,
+    counter: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    fn over(stream: S) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+            extranonce1: String::new(),
+            session_id: String::new(),
+            difficulty: 0.0,
+            job: None,
+            counter: 0,
+        }
+    }
+
+    async fn send(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.stream.write_all(line.as_bytes()).await.unwrap();
+    }
+
+    /// The next message; `None` at the end of the stream, however it ends.
+    async fn next(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line));
+        match read.await.expect("an answer in time") {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(self.hear(&line)),
+        }
+    }
+
+    fn hear(&mut self, line: &str) -> Value {
+        let message: Value = serde_json::from_str(line).unwrap();
+        match message["method"].as_str() {
+            Some("mining.set_difficulty") => {
+                self.difficulty = message["params"][0].as_f64().unwrap();
+            }
+            Some("mining.notify") => {
+                self.job = Some(HeardJob::of(&message["params"], self.difficulty));
+            }
+            _ => {}
+        }
+        message
+    }
+
+    /// Reads until the reply to `id`.
+    async fn reply(&mut self, id: u64) -> Option<Value> {
+        loop {
+            let message = self.next().await?;
+            if message["id"] == json!(id) {
+                return Some(message);
+            }
+        }
+    }
+
+    async fn until(&mut self, method: &str) -> Value {
+        loop {
+            let message = self.next().await.expect(method);
+            if message["method"] == method {
+                return message;
+            }
+        }
+    }
+
+    async fn log_in(&mut self, resume: Option<&str>) {
+        let mut params = vec![json!("test")];
+        params.extend(resume.map(|id| json!(id)));
+        self.send(&json!({"id": 1, "method": "mining.subscribe", "params": params}))
+            .await;
+        let reply = self.reply(1).await.unwrap();
+        self.extranonce1 = reply["result"][1].as_str().unwrap().to_owned();
+        self.session_id = reply["result"][0][1][1].as_str().unwrap().to_owned();
+        let params = json!([user(1, "rig"), "x"]);
+        self.send(&json!({"id": 2, "method": "mining.authorize", "params": params}))
+            .await;
+        self.until("mining.notify").await;
+    }
+
+    /// Sends a share of the newest job and returns the id of its request.
+    async fn submit(&mut self) -> u64 {
+        self.counter += 1;
+        let id = 100 + self.counter;
+        let params = self.share(self.counter).params(&user(1, "rig"));
+        self.send(&json!({"id": id, "method": "mining.submit", "params": params}))
+            .await;
+        id
+    }
+
+    fn share(&self, number: u64) -> support::Share {
+        let job = self.job.as_ref().unwrap();
+        job.search(&self.extranonce1, number, None, |hash| {
+            difficulty(job.difficulty).target().is_met_by_le(hash)
+        })
+    }
+}
+
+impl Node {
+    async fn connect(&self) -> Client<TcpStream> {
+        Client::over(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    async fn miner(&self) -> Client<TcpStream> {
+        let mut client = self.connect().await;
+        client.log_in(None).await;
+        client
+    }
+
+    async fn connections_become(&self, number: usize) {
+        let waiting = async {
+            while self.server.stats().connections != number {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("connections");
+    }
+}
+
+#[tokio::test]
+async fn shares_are_recorded_and_answered() {
+    let node = node(|_| {}).await;
+    let mut miner = node.miner().await;
+    for _ in 0..5 {
+        let id = miner.submit().await;
+        assert_eq!(miner.reply(id).await.unwrap()["result"], true);
+    }
+    assert_eq!(node.sink.shares.lock().unwrap().len(), 5);
+    let stats = node.server.stats();
+    assert_eq!(stats.connections, 1);
+    assert_eq!(stats.workers[0].accepted, 5);
+}
+
+#[tokio::test]
+async fn new_work_and_blocks_pass_through() {
+    let node = node(|_| {}).await;
+    let mut miner = node.miner().await;
+    let easy_work = Recipe {
+        nbits: EASY,
+        prev: 2,
+        ..recipe()
+    };
+    node.work.send_replace(Some(easy_work.cook()));
+    let notify = miner.until("mining.notify").await;
+    assert_eq!(notify["params"][8], true);
+    let id = miner.submit().await;
+    assert_eq!(miner.reply(id).await.unwrap()["result"], true);
+    node.server.shutdown().await;
+    let blocks = node.sink.blocks.lock().unwrap();
+    assert_eq!(blocks.len(), 1);
+    assert!(node.sink.shares.lock().unwrap().contains(&blocks[0]));
+}
+
+#[tokio::test]
+async fn a_stream_without_a_socket_is_served() {
+    let node = node(|settings| settings.limits.max_connections = 0).await;
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let server = node.server.clone();
+    let serving = tokio::spawn(async move { server.serve_stream(theirs, PORT).await });
+    let mut miner = Client::over(ours);
+    miner.log_in(None).await;
+    let id = miner.submit().await;
+    assert_eq!(miner.reply(id).await.unwrap()["result"], true);
+    drop(miner);
+    tokio::time::timeout(PATIENCE, serving)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(node.server.stats().connections, 0);
+}
+
+#[tokio::test]
+async fn a_failed_recording_can_be_repeated() {
+    let node = node(|_| {}).await;
+    let mut miner = node.miner().await;
+    let request = |id: u64, share: &support::Share| json!({"id": id, "method": "mining.submit", "params": share.params(&user(1, "rig"))});
+    let share = miner.share(7);
+    for (id, trouble) in [(10, &node.sink.fails), (11, &node.sink.panics)] {
+        trouble.store(true, Ordering::SeqCst);
+        miner.send(&request(id, &share)).await;
+        assert_eq!(miner.reply(id).await.unwrap()["error"][0], 20);
+        trouble.store(false, Ordering::SeqCst);
+    }
+    miner.send(&request(12, &share)).await;
+    assert_eq!(miner.reply(12).await.unwrap()["result"], true);
+    miner.send(&request(13, &share)).await;
+    assert_eq!(miner.reply(13).await.unwrap()["error"][0], 22);
+}
+
+#[tokio::test]
+async fn a_share_is_recorded_although_its_miner_is_gone() {
+    let node = node(|_| {}).await;
+    node.sink.waits.store(true, Ordering::SeqCst);
+    let mut miner = node.miner().await;
+    miner.submit().await;
+    // Its line is known to have been read once the next one is answered.
+    miner
+        .send(&json!({"id": 9, "method": "mining.ping", "params": []}))
+        .await;
+    miner.reply(9).await.unwrap();
+    drop(miner);
+    node.sink.go_on.notify_one();
+    node.server.shutdown().await;
+    assert_eq!(node.sink.shares.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_closed_its_side_still_gets_its_answers() {
+    let node = node(|_| {}).await;
+    node.sink.waits.store(true, Ordering::SeqCst);
+    let mut miner = node.miner().await;
+    let id = miner.submit().await;
+    miner.stream.shutdown().await.unwrap();
+    node.sink.go_on.notify_one();
+    assert_eq!(miner.reply(id).await.unwrap()["result"], true);
+    assert_eq!(miner.next().await, None);
+}
+
+#[tokio::test]
+async fn half_lines_are_put_together() {
+    let node = node(|_| {}).await;
+    let mut client = node.connect().await;
+    let line = b"{\"id\":\"a\",\"method\":\"mining.ping\",\"params\":[]}\r\n\r\n";
+    for byte in line {
+        client.stream.write_all(&[*byte]).await.unwrap();
+        client.stream.flush().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let reply = client.next().await.unwrap();
+    assert_eq!(reply, json!({"id": "a", "result": "pong", "error": null}));
+}
+
+#[tokio::test]
+async fn a_line_of_10_megabytes_ends_the_connection() {
+    let node = node(|_| {}).await;
+    let mut client = node.connect().await;
+    let chunk = vec![b'a'; 64 * 1024];
+    let mut sent = 0;
+    // The server closes after 8 KiB; how much the kernel swallows until then is its business.
+    while sent < 10 * 1024 * 1024 {
+        match client.stream.write_all(&chunk).await {
+            Ok(()) => sent += chunk.len(),
+            Err(_) => break,
+        }
+    }
+    assert_eq!(client.next().await, None);
+    node.connections_become(0).await;
+}
+
+#[tokio::test]
+async fn garbage_leads_to_a_ban() {
+    let node = node(|_| {}).await;
+    for _ in 0..2 {
+        let mut client = node.connect().await;
+        for _ in 0..10 {
+            if client
+                .stream
+                .write_all(b"\xff\xfe garbage\n")
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        while client.next().await.is_some() {}
+        node.connections_become(0).await;
+    }
+    // The ban is entered a moment after the connection is gone.
+    let turned_away = async {
+        loop {
+            let mut client = node.connect().await;
+            let ping = b"{\"id\":1,\"method\":\"mining.ping\"}\n";
+            if client.stream.write_all(ping).await.is_err() || client.next().await.is_none() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, turned_away)
+        .await
+        .expect("a ban");
+}
+
+#[tokio::test]
+async fn connections_per_address_and_in_total_are_limited() {
+    for per_ip in [true, false] {
+        let node = node(|settings| {
+            if per_ip {
+                settings.limits.max_connections_per_ip = 2;
+            } else {
+                settings.limits.max_connections = 2;
+            }
+        })
+        .await;
+        let (first, _second) = (node.miner().await, node.miner().await);
+        let mut third = node.connect().await;
+        assert_eq!(third.next().await, None);
+        drop(first);
+        node.connections_become(1).await;
+        let again = async {
+            loop {
+                let mut client = node.connect().await;
+                let ping = b"{\"id\":1,\"method\":\"mining.ping\"}\n";
+                if client.stream.write_all(ping).await.is_ok() && client.next().await.is_some() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, again)
+            .await
+            .expect("a free place");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_dropped() {
+    let node = node(|settings| {
+        settings.limits.write_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let mut client = node.miner().await;
+    // Asks without end and reads nothing.
+    let flood = b"{\"id\":1,\"method\":\"mining.ping\"}\n".repeat(1_000);
+    let flooding = async { while client.stream.write_all(&flood).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, flooding)
+        .await
+        .expect("the end of it");
+    node.connections_become(0).await;
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_over_tcp() {
+    let node = node(|_| {}).await;
+    let first = node.miner().await;
+    let (id, extranonce1) = (first.session_id.clone(), first.extranonce1.clone());
+    drop(first);
+    node.connections_become(0).await;
+    let mut second = node.connect().await;
+    second.log_in(Some(&id)).await;
+    assert_eq!(second.extranonce1, extranonce1);
+    let other = node.miner().await;
+    assert_ne!(other.extranonce1, extranonce1);
+}
+
+#[tokio::test]
+async fn shutdown_answers_what_is_under_way_and_says_goodbye() {
+    let node = node(|_| {}).await;
+    node.sink.waits.store(true, Ordering::SeqCst);
+    let mut miner = node.miner().await;
+    let id = miner.submit().await;
+    miner
+        .send(&json!({"id": 9, "method": "mining.ping", "params": []}))
+        .await;
+    miner.reply(9).await.unwrap();
+    let server = node.server.clone();
+    let stopping = tokio::spawn(async move { server.shutdown().await });
+    miner.until("client.reconnect").await;
+    node.sink.go_on.notify_one();
+    assert_eq!(miner.reply(id).await.unwrap()["result"], true);
+    assert_eq!(miner.next().await, None);
+    tokio::time::timeout(PATIENCE, stopping)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(node.server.stats().connections, 0);
+    assert!(
+        TcpStream::connect(node.address).await.is_err(),
+        "nobody listens"
+    );
+}
+
+#[tokio::test]
+async fn two_ports_two_starting_difficulties() {
+    let node = node(|_| {}).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = node.server.clone();
+    let port = PortSettings {
+        start_difficulty: easy(6),
+    };
+    tokio::spawn(async move { server.listen(listener, port).await });
+    let low = node.miner().await;
+    let mut high = Client::over(TcpStream::connect(address).await.unwrap());
+    high.log_in(None).await;
+    assert_eq!(difficulty(low.difficulty), easy(0));
+    assert_eq!(difficulty(high.difficulty), easy(6));
+}
