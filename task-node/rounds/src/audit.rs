@@ -19,8 +19,9 @@ use work::{
 };
 
 use crate::audit_failure::{AuditFailure, End};
-use crate::bundle::{Bundle, BundleHead, Moment, Totals};
+use crate::bundle::Bundle;
 use crate::bundle_error::{BundleError, Part};
+use crate::bundle_root::{BundleHead, Moment, Totals};
 use crate::facts::{ChainFacts, HeightRange};
 use crate::rules::PoolRules;
 use crate::seen::{SeenInRound, Stage};

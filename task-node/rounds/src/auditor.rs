@@ -19,7 +19,8 @@ use work::{K2Address, RoundNumber, UnixTime};
 
 use crate::audit::{AuditSummary, Expectation, RoundWindow, Submitted, audit, check_head};
 use crate::audit_failure::AuditFailure;
-use crate::bundle::{Bundle, BundleHead, BundleRoot, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES};
+use crate::bundle::Bundle;
+use crate::bundle_root::{BundleHead, BundleRoot, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES};
 use crate::facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
 use crate::rules::PoolRules;
 use crate::seen::SeenInRound;

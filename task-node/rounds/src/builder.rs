@@ -11,8 +11,8 @@ use content::{Block, Codec};
 use pow::{ShareDifficulty, Work};
 use work::{JobTemplate, K2Address, MAX_EXTENSION_BYTES, ShareFields, VersionMask};
 
-use crate::bundle::{BundleHead, BundleRoot, ChunkLink, MAX_SHARES, Totals, sum_tree};
 use crate::bundle_error::{BundleError, Part};
+use crate::bundle_root::{BundleHead, BundleRoot, ChunkLink, MAX_SHARES, Totals, sum_tree};
 use crate::shares_chunk::{ChunkError, PackedShare, SHARES_PER_CHUNK, encode_chunk};
 use crate::tables::{BundleClaim, MAX_CLAIMS, MAX_JOBS, cut, job_order, normalised, sorted};
 

@@ -10,8 +10,8 @@ use tracing::{info, warn};
 use work::{RoundNumber, UnixTime};
 
 use crate::builder::{BundleBuilder, EncodedBundle};
-use crate::bundle::{BundleHead, Moment};
 use crate::bundle_error::BundleError;
+use crate::bundle_root::{BundleHead, Moment};
 use crate::round::{RoundAction, RoundBook, RoundEvent};
 use crate::rules::PoolRules;
 

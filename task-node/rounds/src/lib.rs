@@ -17,6 +17,7 @@ mod auditor;
 mod builder;
 mod bundle;
 mod bundle_error;
+mod bundle_root;
 mod distribution;
 mod facts;
 mod keeper;
@@ -34,11 +35,12 @@ pub use audit::{
 pub use audit_failure::{AuditFailure, End};
 pub use auditor::{AuditUnavailable, AuditVerdict, Auditor, Submission};
 pub use builder::{BundleBuilder, EncodedBundle, JobHandle};
-pub use bundle::{
-    Bundle, BundleHead, BundleRoot, ChunkLink, FORMAT, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES,
-    MAX_ROOT_BYTES, MAX_SHARE_CHUNKS, MAX_SHARES, Moment, Totals,
-};
+pub use bundle::Bundle;
 pub use bundle_error::{BundleError, Part};
+pub use bundle_root::{
+    BundleHead, BundleRoot, ChunkLink, FORMAT, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES, MAX_ROOT_BYTES,
+    MAX_SHARE_CHUNKS, MAX_SHARES, Moment, Totals,
+};
 pub use distribution::{
     AcceptedBundle, AcceptedRound, DistributeError, PayoutTerms, Shares, distribute, payout_window,
 };

@@ -23,8 +23,8 @@ use std::collections::BTreeSet;
 use cid::Cid;
 use sha2::{Digest, Sha256};
 
-use crate::bundle::BundleRoot;
 use crate::bundle_error::BundleError;
+use crate::bundle_root::BundleRoot;
 
 /// The whole, in parts per million.
 const PPM: u32 = 1_000_000;
