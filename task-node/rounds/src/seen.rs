@@ -43,6 +43,7 @@ impl SeenInRound {
             round: self,
             cid,
             mine: HashSet::new(),
+            fresh: 0,
         }
     }
 
@@ -58,6 +59,8 @@ pub(crate) struct Stage<'a> {
     round: &'a SeenInRound,
     cid: Cid,
     mine: HashSet<BlockHash>,
+    /// How many of them the round does not know yet.
+    fresh: usize,
 }
 
 impl Stage<'_> {
@@ -68,22 +71,56 @@ impl Stage<'_> {
 
 impl SeenShares for Stage<'_> {
     fn insert(&mut self, hash: BlockHash) -> Result<(), SeenError> {
-        if self
-            .round
-            .by_hash
-            .get(&hash)
-            .is_some_and(|cid| *cid != self.cid)
-        {
-            return Err(SeenError::Duplicate);
-        }
-        // What is already known under this name is counted twice here: that errs on the side of refusing.
-        if self.round.by_hash.len() + self.mine.len() >= self.round.capacity {
-            return Err(SeenError::Full);
+        match self.round.by_hash.get(&hash) {
+            Some(cid) if *cid != self.cid => return Err(SeenError::Duplicate),
+            Some(_) => {}
+            None if self.round.by_hash.len() + self.fresh >= self.round.capacity => {
+                return Err(SeenError::Full);
+            }
+            None => self.fresh += 1,
         }
         if self.mine.insert(hash) {
             Ok(())
         } else {
             Err(SeenError::Duplicate)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bitcoin::hashes::Hash as _;
+    use content::{Block, Codec};
+
+    use super::*;
+
+    fn cid(n: u8) -> Cid {
+        *Block::new(Codec::Raw, vec![n]).unwrap().cid()
+    }
+
+    fn count(seen: &mut SeenInRound, bundle: u8, hashes: &[u8]) -> Result<(), SeenError> {
+        let mut stage = seen.stage(cid(bundle));
+        for n in hashes {
+            stage.insert(BlockHash::from_byte_array([*n; 32]))?;
+        }
+        let hashes = stage.into_hashes();
+        seen.commit(cid(bundle), hashes);
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_memory_fails_closed_but_knows_what_it_knows() {
+        let mut seen = SeenInRound::new(2);
+        assert_eq!(count(&mut seen, 1, &[1, 2]), Ok(()));
+        assert_eq!(
+            count(&mut seen, 1, &[1, 2]),
+            Ok(()),
+            "the same bundle again"
+        );
+        assert_eq!(count(&mut seen, 2, &[3]), Err(SeenError::Full));
+        assert_eq!(count(&mut seen, 2, &[2]), Err(SeenError::Duplicate));
+        assert_eq!(count(&mut seen, 1, &[1, 1]), Err(SeenError::Duplicate));
+        assert_eq!(seen.len(), 2);
     }
 }
