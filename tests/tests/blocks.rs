@@ -55,7 +55,7 @@ async fn a_block_found_through_stratum_is_accepted_by_bitcoind() {
     assert_eq!(answer, Answer::Accepted);
     // The share's hash is far below regtest's block target, so it is a block.
     wait_for_tip(&pool, hash).await;
-    assert_ours(&best_block(&pool).await, 2);
+    assert_ours(&best_block(&pool).await, 18);
 
     // The next job builds on it, and the pool says whose block it was.
     client.forget_job();

@@ -149,7 +149,7 @@ impl Default for RawPplns {
     fn default() -> Self {
         Self {
             multiple: 2,
-            floor_hashes: 0,
+            floor_hashes: 65_536,
         }
     }
 }

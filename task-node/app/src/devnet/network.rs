@@ -77,7 +77,7 @@ impl From<DevnetChain> for Tuning {
                 network: "signet",
                 difficulty: 1.0 / 16384.0,
                 shares_per_minute: 30,
-                pplns_floor: 0,
+                pplns_floor: 65_536,
             },
         }
     }
