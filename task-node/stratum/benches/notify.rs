@@ -2,7 +2,6 @@
 #![allow(missing_docs)] // criterion's macros make public items
 #![allow(clippy::unwrap_used)]
 
-#[allow(clippy::expect_used, clippy::panic)]
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -19,6 +18,7 @@ fn new_block(criterion: &mut Criterion) {
     let mut miners: Vec<Miner> = (0..CLIENTS)
         .map(|number| pool.miner_named(&user(1, &format!("w{number}"))))
         .collect();
+    let now = pool.now;
     let mut prev = 1_u8;
     criterion.bench_function("notify_1000_clients", |bencher| {
         bencher.iter_batched(
@@ -29,7 +29,7 @@ fn new_block(criterion: &mut Criterion) {
             },
             |work| {
                 for miner in &mut miners {
-                    for action in miner.session.on_work(&work, pool.now) {
+                    for action in miner.session.on_work(&work, now) {
                         if let Action::Send(line) = action {
                             black_box(line);
                         }

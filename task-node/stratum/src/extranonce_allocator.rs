@@ -8,12 +8,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use work::Extranonce1;
+use work::{Extranonce1, JobTemplateId};
 
 use crate::{NoRandomness, Randomness, SessionId};
 
 /// Bits of the session counter.
 const COUNTER_BITS: u32 = 20;
+/// How many of a session's last jobs are remembered for the one that resumes it.
+const MAX_ISSUED: usize = 8;
 /// How many ended sessions can be resumed. Older ones only give their number back.
 const MAX_RESUMABLE: usize = 16_384;
 
@@ -46,12 +48,22 @@ impl std::fmt::Debug for ExtranonceAllocator {
     }
 }
 
+/// A job by what its search space depends on besides the extranonce1: the template and the claim's hash.
+type IssuedSpace = (JobTemplateId, [u8; 32]);
+
+/// What is kept of a session that can be resumed.
+struct Ended {
+    id: SessionId,
+    counter: u32,
+    issued: VecDeque<IssuedSpace>,
+}
+
 /// What is not in use. Counters from `fresh` on were never given out; each of the others is live, resumable or returned.
 #[derive(Default)]
 struct Free {
     fresh: u32,
     /// By the order in which they ended.
-    resumable: BTreeMap<u64, (SessionId, u32)>,
+    resumable: BTreeMap<u64, Ended>,
     by_id: HashMap<SessionId, u64>,
     ended: u64,
     returned: VecDeque<u32>,
@@ -79,24 +91,29 @@ impl ExtranonceAllocator {
     /// [`AllocateError`].
     pub fn allocate(self: &Arc<Self>, resume: Option<SessionId>) -> Result<Lease, AllocateError> {
         if let Some(id) = resume
-            && let Some(counter) = self.lock().resume(id)
+            && let Some(ended) = self.lock().resume(id)
         {
-            return Ok(self.lease(id, counter, true));
+            return Ok(self.lease(id, ended.counter, ended.issued));
         }
         let id = SessionId::from_bytes(self.random.bytes16()?);
         let counter = self
             .lock()
             .next(self.counters)
             .ok_or(AllocateError::Exhausted)?;
-        Ok(self.lease(id, counter, false))
+        Ok(self.lease(id, counter, VecDeque::new()))
     }
 
-    fn lease(self: &Arc<Self>, id: SessionId, counter: u32, resumed: bool) -> Lease {
+    fn lease(
+        self: &Arc<Self>,
+        id: SessionId,
+        counter: u32,
+        issued: VecDeque<IssuedSpace>,
+    ) -> Lease {
         Lease {
             allocator: Arc::clone(self),
             id,
             counter,
-            resumed,
+            issued,
         }
     }
 
@@ -106,9 +123,9 @@ impl ExtranonceAllocator {
 }
 
 impl Free {
-    fn resume(&mut self, id: SessionId) -> Option<u32> {
+    fn resume(&mut self, id: SessionId) -> Option<Ended> {
         let order = self.by_id.remove(&id)?;
-        self.resumable.remove(&order).map(|(_, counter)| counter)
+        self.resumable.remove(&order)
     }
 
     fn next(&mut self, counters: u32) -> Option<u32> {
@@ -120,10 +137,10 @@ impl Free {
         self.returned.pop_front().or_else(|| self.forget_oldest())
     }
 
-    fn release(&mut self, id: SessionId, counter: u32) {
+    fn release(&mut self, session: Ended) {
         self.ended += 1;
-        self.by_id.insert(id, self.ended);
-        self.resumable.insert(self.ended, (id, counter));
+        self.by_id.insert(session.id, self.ended);
+        self.resumable.insert(self.ended, session);
         if self.resumable.len() > MAX_RESUMABLE
             && let Some(counter) = self.forget_oldest()
         {
@@ -132,9 +149,9 @@ impl Free {
     }
 
     fn forget_oldest(&mut self) -> Option<u32> {
-        let (_, (id, counter)) = self.resumable.pop_first()?;
-        self.by_id.remove(&id);
-        Some(counter)
+        let (_, oldest) = self.resumable.pop_first()?;
+        self.by_id.remove(&oldest.id);
+        Some(oldest.counter)
     }
 }
 
@@ -143,7 +160,7 @@ pub struct Lease {
     allocator: Arc<ExtranonceAllocator>,
     id: SessionId,
     counter: u32,
-    resumed: bool,
+    issued: VecDeque<IssuedSpace>,
 }
 
 impl Lease {
@@ -159,16 +176,29 @@ impl Lease {
         self.id
     }
 
-    /// Whether an earlier session had it.
-    #[must_use]
-    pub fn is_resumed(&self) -> bool {
-        self.resumed
+    /// Remembers a job that was sent under this extranonce1.
+    pub(crate) fn remember(&mut self, template: JobTemplateId, claim_hash: [u8; 32]) {
+        if self.issued.len() >= MAX_ISSUED {
+            self.issued.pop_front();
+        }
+        self.issued.push_back((template, claim_hash));
+    }
+
+    /// Whether such a job was among the last ones, in this session or in the one it resumes. A client that starts over on it
+    /// would find the same shares again.
+    pub(crate) fn remembers(&self, template: JobTemplateId, claim_hash: [u8; 32]) -> bool {
+        self.issued.contains(&(template, claim_hash))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.allocator.lock().release(self.id, self.counter);
+        let session = Ended {
+            id: self.id,
+            counter: self.counter,
+            issued: std::mem::take(&mut self.issued),
+        };
+        self.allocator.lock().release(session);
     }
 }
 
@@ -261,7 +291,6 @@ mod tests {
         assert_ne!(stranger.extranonce1(), number);
         let again = allocator.allocate(Some(id)).unwrap();
         assert_eq!((again.session_id(), again.extranonce1()), (id, number));
-        assert!(again.is_resumed());
         let thief = allocator.allocate(Some(id)).unwrap();
         assert_ne!(thief.extranonce1(), number);
     }

@@ -8,6 +8,9 @@ use work::RejectReason;
 /// has a few hundred bytes.
 pub const MAX_LINE_BYTES: usize = 8 * 1024;
 
+/// Ids are kept while shares are recorded, so they are bounded.
+const MAX_ID_BYTES: usize = 64;
+
 /// The id of a request, repeated in its reply. Clients use numbers, strings and `null`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RequestId(Value);
@@ -36,7 +39,7 @@ pub(crate) enum MessageError {
     NotJson,
     #[error("batches are not supported: send one request a line")]
     Batch,
-    #[error("the id of a request is a number, a string or null")]
+    #[error("the id of a request is a number, a string of at most 64 bytes or null")]
     Id,
     #[error("a request has a method")]
     NoMethod,
@@ -78,7 +81,8 @@ impl Incoming {
         }
         let wire: Wire = serde_json::from_slice(line).map_err(|_| MessageError::NotJson)?;
         let id = match wire.id {
-            id @ (Value::Number(_) | Value::String(_) | Value::Null) => RequestId(id),
+            id @ (Value::Number(_) | Value::Null) => RequestId(id),
+            Value::String(text) if text.len() <= MAX_ID_BYTES => RequestId(Value::String(text)),
             _ => return Err(MessageError::Id),
         };
         let Some(Value::String(method)) = wire.method else {
@@ -198,6 +202,10 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_named() {
+        let long_id = format!(
+            "{{\"id\":\"{}\",\"method\":\"mining.ping\"}}",
+            "i".repeat(65)
+        );
         for (line, error) in [
             ("", MessageError::NotJson),
             ("GET / HTTP/1.1", MessageError::NotJson),
@@ -207,6 +215,7 @@ mod tests {
                 MessageError::Batch,
             ),
             ("{\"id\":[1],\"method\":\"mining.ping\"}", MessageError::Id),
+            (long_id.as_str(), MessageError::Id),
             ("{\"id\":1}", MessageError::NoMethod),
             (
                 "{\"id\":1,\"method\":7,\"result\":1}",

@@ -205,7 +205,7 @@ fn vardiff_falls_in_silence_sri_2154() {
     let mut fallen = 0;
     while miner.difficulty > Some(ShareDifficulty::MIN.announced()) {
         pool.seconds_pass(2);
-        if pool.now.wall.0 % 30 == 0 {
+        if pool.now.wall.0.is_multiple_of(30) {
             pool.renew(|recipe| recipe.cur_time += 30);
             miner.hears_of_work(&pool);
         }

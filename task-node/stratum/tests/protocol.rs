@@ -164,6 +164,20 @@ fn a_session_is_resumed_with_its_extranonce1() {
 }
 
 #[test]
+fn a_resumed_session_does_not_search_the_same_space_again() {
+    let pool = Pool::new();
+    let first = pool.miner();
+    let (id, space) = (first.session_id.clone(), first.job().search_space());
+    drop(first);
+    let mut back = pool.connection();
+    back.asks(&pool, "mining.subscribe", json!(["test", id]));
+    back.asks(&pool, "mining.authorize", json!([user(1, "rig"), "x"]));
+    assert_ne!(back.job().search_space(), space);
+    let share = back.finds();
+    assert!(back.gets(&pool, &share).is_true());
+}
+
+#[test]
 fn configure_negotiates_and_extranonce_subscribe_is_granted() {
     let pool = Pool::new();
     let mut miner = pool.connection();

@@ -220,6 +220,31 @@ fn a_block_goes_out_first_also_from_a_bad_share_sri_2096() {
 }
 
 #[test]
+fn a_block_goes_out_whatever_else_is_wrong_with_its_share() {
+    let mut pool = Pool::new();
+    pool.renew(|recipe| recipe.nbits = EASY);
+    let mut miner = pool.miner();
+    let share = miner.finds();
+    let foreign = miner.submits(&pool, &user(2, "rig"), &share).unwrap();
+    assert_eq!((foreign.code(), miner.blocks.len()), (Some(24), 1));
+    assert!(
+        miner.gets(&pool, &share).is_true(),
+        "it may come again under its name"
+    );
+    while miner.session.wants_lines() {
+        let share = miner.finds();
+        assert_eq!(miner.submits(&pool, &user(1, "rig"), &share), None);
+    }
+    let (blocks, share) = (miner.blocks.len(), miner.finds());
+    let full = miner.submits(&pool, &user(1, "rig"), &share).unwrap();
+    assert_eq!((full.code(), miner.blocks.len()), (Some(20), blocks + 1));
+    assert_eq!(
+        miner.blocks.last().unwrap().hash.as_ref() as &[u8],
+        share.hash
+    );
+}
+
+#[test]
 fn shares_on_the_old_tip_are_stale_and_unknown_jobs_too() {
     let mut pool = Pool::new();
     let mut miner = pool.miner();

@@ -97,6 +97,9 @@ impl Session {
             .is_none_or(|last| last.job.template().prev_hash() != work.prev_hash());
         let line = work.template().notify().line(id, job.claim_hash(), clean);
         send(actions, line);
+        if let Some(lease) = self.state.lease_mut() {
+            lease.remember(job.template_id(), *job.claim_hash());
+        }
         self.jobs.add(IssuedJob {
             id,
             job,
@@ -113,6 +116,8 @@ impl Session {
     /// coinbase again, and a client that starts over on it would only find duplicates.
     fn unrepeated(&self, work: &CurrentWork, wanted: ShareDifficulty) -> Option<ShareDifficulty> {
         let (_, miner) = self.state.working()?;
+        let lease = self.state.lease()?;
+        let template = work.template().id();
         let bounds = self.bounds();
         let (mut below, mut above) = (wanted, wanted);
         let mut candidates = vec![wanted];
@@ -122,10 +127,10 @@ impl Session {
             candidates.extend([below, above]);
         }
         candidates.into_iter().find(|step| {
+            let claim = work.claim(miner, *step);
             bounds.apply(*step) == *step
-                && !self
-                    .jobs
-                    .contains(work.template().id(), &work.claim(miner, *step))
+                && !self.jobs.contains(template, &claim)
+                && !lease.remembers(template, claim.hash())
         })
     }
 }

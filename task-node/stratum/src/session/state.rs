@@ -39,6 +39,13 @@ impl State {
         }
     }
 
+    pub(crate) fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match self {
+            Self::Subscribed { lease } | Self::Working { lease, .. } => Some(lease),
+            Self::Connected | Self::Authorized { .. } => None,
+        }
+    }
+
     pub(crate) fn miner(&self) -> Option<K2Address> {
         match self {
             Self::Authorized { miner } | Self::Working { miner, .. } => Some(*miner),

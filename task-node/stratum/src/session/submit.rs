@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bitcoin::BlockHash;
 use pow::Work;
 use serde_json::{Value, json};
-use work::{CreditedShare, JobId, RejectReason, ShareContext, ShareFields, Verdict, check_share};
+use work::{
+    CheckedShare, CreditedShare, Extranonce1, FieldError, FoundBlock, Freshness, JobId,
+    RejectReason, ShareContext, ShareFields, Verdict, check_share,
+};
 
 use super::{Action, DisconnectReason, Moment, Rejects, Session, Ticket};
 use crate::jobs::IssuedJob;
@@ -59,6 +62,16 @@ impl<'a> Submission<'a> {
             version_bits,
         })
     }
+
+    fn fields(&self, extranonce1: Extranonce1) -> Result<ShareFields, FieldError> {
+        ShareFields::parse(
+            extranonce1,
+            self.extranonce2,
+            self.ntime,
+            self.nonce,
+            self.version_bits,
+        )
+    }
 }
 
 impl Session {
@@ -69,7 +82,7 @@ impl Session {
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
-        let Some((extranonce1, miner)) = self.state.working() else {
+        let Some((extranonce1, _)) = self.state.working() else {
             let refusal = if self.state.lease().is_none() {
                 Refusal::not_subscribed()
             } else {
@@ -85,13 +98,15 @@ impl Session {
             return self.count_reject(now, actions);
         };
         if self.pending.len() >= MAX_PENDING {
-            // Before the check, so that the share can come again.
+            self.look_for_block(&submission, now, actions);
+            // The memory of shares was not told, so that it can come again.
             let refusal = Refusal::other("Too many shares at once: submit this one again");
             return Self::answer(id, &Err(refusal), actions);
         }
         let worker = match self.worker(submission.worker, now) {
             Ok(worker) => worker,
             Err(refusal) => {
+                self.look_for_block(&submission, now, actions);
                 Self::answer(id, &Err(refusal), actions);
                 return self.count_reject(now, actions);
             }
@@ -100,26 +115,15 @@ impl Session {
         let Some(issued) = job.and_then(|job: JobId| self.jobs.get(job)).cloned() else {
             return self.reject(id, worker, RejectReason::Stale, now, actions);
         };
-        let fields = match ShareFields::parse(
-            extranonce1,
-            submission.extranonce2,
-            submission.ntime,
-            submission.nonce,
-            submission.version_bits,
-        ) {
+        let fields = match submission.fields(extranonce1) {
             Ok(fields) => fields,
             Err(error) => return self.reject(id, worker, error.into(), now, actions),
         };
 
-        let (checked, is_retry) = self.check(&issued, &fields, now);
-        if let Some(block) = checked.block {
-            actions.push(Action::Block {
-                work: issued.work,
-                block: Box::new(block),
-                miner,
-                worker: Arc::clone(self.workers[worker].1.name()),
-            });
-        }
+        let lifetime = self.context.settings.job_lifetime;
+        let freshness = self.jobs.freshness(&issued, lifetime, now.monotonic);
+        let (checked, is_retry) = self.check(&issued, &fields, freshness, now);
+        self.hand_out(checked.block, &issued, worker, actions);
         match checked.verdict {
             Verdict::Rejected(reason) => self.reject(id, worker, reason, now, actions),
             Verdict::Credited(share) => {
@@ -128,19 +132,49 @@ impl Session {
         }
     }
 
+    /// A share that cannot be taken may be a block all the same.
+    fn look_for_block(&self, submission: &Submission<'_>, now: Moment, actions: &mut Vec<Action>) {
+        let Some((extranonce1, _)) = self.state.working() else {
+            return;
+        };
+        let job = submission.job.parse().ok();
+        let Some(issued) = job.and_then(|job: JobId| self.jobs.get(job)) else {
+            return;
+        };
+        if let Ok(fields) = submission.fields(extranonce1) {
+            // As a stale one it is neither credited nor remembered.
+            let (checked, _) = self.check(issued, &fields, Freshness::Stale, now);
+            self.hand_out(checked.block, issued, 0, actions);
+        }
+    }
+
+    fn hand_out(
+        &self,
+        block: Option<FoundBlock>,
+        issued: &IssuedJob,
+        worker: usize,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(block) = block {
+            actions.push(Action::Block {
+                work: Arc::clone(&issued.work),
+                block: Box::new(block),
+                miner: issued.job.claim().miner,
+                worker: Arc::clone(self.workers[worker].1.name()),
+            });
+        }
+    }
+
     fn check(
         &self,
         issued: &IssuedJob,
         fields: &ShareFields,
+        freshness: Freshness,
         now: Moment,
-    ) -> (work::CheckedShare, bool) {
+    ) -> (CheckedShare, bool) {
         let context = ShareContext {
             job: &issued.job,
-            freshness: self.jobs.freshness(
-                issued,
-                self.context.settings.job_lifetime,
-                now.monotonic,
-            ),
+            freshness,
             version_mask: self.mask,
             now: now.wall,
         };
