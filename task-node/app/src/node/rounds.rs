@@ -1,6 +1,7 @@
 //! Rounds as Koii drives them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rounds::KeeperError;
 use store::{Mark, Tip};
@@ -9,6 +10,9 @@ use work::RoundNumber;
 use super::Node;
 use crate::http::HttpError;
 use crate::requests::SubmissionView;
+
+/// The longest `/task` waits for a round to be open.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Opens a round; says what happened.
@@ -40,8 +44,24 @@ impl Node {
                 "round {round} begins as soon as a Bitcoin node gives a template"
             ));
         };
-        self.keeper.start(round, mark).await?;
-        Ok(format!("mining for round {round}"))
+        // Sealing a large round holds the keeper for seconds, and `/task` must return at once: the opening goes on by
+        // itself if it takes longer.
+        let node = Arc::clone(self);
+        let opening = tokio::spawn(async move {
+            node.keeper.start(round, mark).await.inspect_err(|error| {
+                tracing::error!(%error, %round, "the round could not be opened");
+            })
+        });
+        match tokio::time::timeout(AT_ONCE, opening).await {
+            Err(_) => Ok(format!(
+                "round {round} begins as soon as the one before it is sealed"
+            )),
+            Ok(Err(error)) => Err(HttpError::Unavailable(error.to_string())),
+            Ok(Ok(opened)) => {
+                opened?;
+                Ok(format!("mining for round {round}"))
+            }
+        }
     }
 
     /// Waits for the first template, then opens `round` unless a later one came meanwhile.
