@@ -178,7 +178,7 @@ fn a_job_template_has_one_encoding() {
     assert!(JobTemplate::decode(&[&[0xbf], &bytes[1..], &[0xff]].concat()).is_err());
     // The key "tag" renamed: an unknown key, and one missing.
     let at = bytes.windows(4).position(|w| w == b"\x63tag").unwrap();
-    let mut renamed = bytes.clone();
+    let mut renamed = bytes;
     renamed[at + 1] = b'T';
     assert!(JobTemplate::decode(&renamed).is_err());
     assert!(matches!(
