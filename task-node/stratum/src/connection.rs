@@ -129,12 +129,6 @@ where
         connection.perform(actions);
     }
 
-    // Nobody hears of these outcomes any more, but a share that failed must be free to come again.
-    recorded.close();
-    while let Some((ticket, outcome)) = recorded.recv().await {
-        let now = Moment::of(&*server.clock);
-        connection.session.on_recorded(ticket, &outcome, now);
-    }
     connection.reason
 }
 
@@ -183,20 +177,16 @@ impl Connection<'_> {
     /// Records in a task of its own, which outlives the connection: a share that was received is not lost because its miner
     /// is gone.
     fn record(&self, ticket: Ticket, share: CreditedShare, worker: Arc<str>, at: work::UnixTime) {
-        let hash = share.hash();
         let shares = Arc::clone(&self.server.shares);
-        let seen = Arc::clone(self.server.sessions.seen());
         let outcomes = self.outcomes.clone();
         self.server.tasks.spawn(async move {
             let recording = AssertUnwindSafe(shares.record(share, &worker, at)).catch_unwind();
             let outcome = recording
                 .await
                 .unwrap_or_else(|_| Err(SinkError::new("the share sink panicked")));
-            if let Err(mpsc::error::SendError((_, outcome))) = outcomes.send((ticket, outcome))
-                && let Err(error) = outcome
-            {
+            if let Err(mpsc::error::SendError((_, Err(error)))) = outcomes.send((ticket, outcome)) {
+                // Its job is gone with the session, so it cannot come again.
                 warn!(%error, "a share could not be recorded, and its miner is gone");
-                seen.not_recorded(hash);
             }
         });
     }

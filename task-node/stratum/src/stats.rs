@@ -307,9 +307,14 @@ mod tests {
         kept.accepted(Work::from_hashes(5), at(1));
         for number in 0..MAX_WORKERS + 10 {
             let name = Arc::from(format!("w{number}"));
-            drop(table.worker(miner, &name, "", Duration::from_secs(2)));
+            drop(table.worker(
+                miner,
+                &name,
+                "",
+                Duration::from_millis(2_000 + number as u64),
+            ));
         }
-        let stats = table.snapshot(Duration::from_secs(3));
+        let stats = table.snapshot(Duration::from_secs(20));
         assert_eq!(stats.workers.len(), MAX_WORKERS);
         assert!(
             stats
@@ -317,6 +322,9 @@ mod tests {
                 .iter()
                 .any(|row| row.worker == "kept" && row.accepted == 1 && row.sessions == 1)
         );
+        let newest = format!("w{}", MAX_WORKERS + 9);
+        assert!(stats.workers.iter().any(|row| row.worker == newest));
+        assert!(stats.workers.iter().all(|row| row.worker != "w0"));
     }
 
     #[test]

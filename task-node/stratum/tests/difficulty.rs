@@ -171,11 +171,42 @@ fn minimum_difficulty_of_client_and_server_hold() {
 }
 
 #[test]
+fn a_minimum_harder_than_the_block_is_declined_up_to_the_floor() {
+    let settings = SessionSettings {
+        min_difficulty: easy(2),
+        ..SessionSettings::default()
+    };
+    let mut pool = Pool::with(settings);
+    pool.renew(|recipe| recipe.nbits = EASY);
+    let mut miner = pool.miner();
+    for (wanted, granted) in [(easy(2), true), (easy(3), false)] {
+        let options = json!({"minimum-difficulty.value": wanted.announced()});
+        let reply = miner.asks(
+            &pool,
+            "mining.configure",
+            json!([["minimum-difficulty"], options]),
+        );
+        assert_eq!(
+            reply.result()["minimum-difficulty"] == json!(true),
+            granted,
+            "{wanted}"
+        );
+        assert_eq!(miner.difficulty, Some(easy(2).announced()));
+    }
+}
+
+#[test]
 fn no_share_is_harder_than_the_block() {
     let pool = Pool::new();
     let mut miner = pool.miner();
     miner.asks(&pool, "mining.suggest_difficulty", json!([1e15]));
     assert_eq!(miner.difficulty, Some(1.0), "the template's difficulty");
+    // A network difficulty that is no step: the step below it.
+    let mut odd = Pool::new();
+    odd.renew(|recipe| recipe.nbits = 0x1c2a_c4af);
+    let mut miner = odd.miner();
+    miner.asks(&odd, "mining.suggest_difficulty", json!([1e15]));
+    assert_eq!(miner.difficulty, Some(5.0), "of 5.985");
     // Regtest's blocks are easier than any share: there the floor counts.
     let mut pool = Pool::new();
     pool.renew(|recipe| recipe.nbits = EASY);

@@ -52,6 +52,7 @@ fn subscribing_twice_changes_nothing() {
     assert_eq!(miner.jobs.len(), jobs);
     let share = miner.finds();
     assert!(miner.gets(&pool, &share).is_true());
+    assert_eq!(pool.miner().extranonce1, "00300001", "no number was spent");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use stratum::PortSettings;
 use support::tcp::{Client, PATIENCE, PORT, node, recipe};
 use support::{EASY, Recipe, Share, difficulty, easy, user};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test]
@@ -221,6 +221,48 @@ async fn a_slow_reader_is_dropped() {
         .await
         .expect("the end of it");
     node.connections_become(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_faster_than_it_reads_is_held_back_not_dropped() {
+    const PINGS: usize = 200_000;
+    let node = node(|_| {}).await;
+    let stream = TcpStream::connect(node.address).await.unwrap();
+    let (read, mut write) = stream.into_split();
+    let asking = tokio::spawn(async move {
+        let hundred = b"{\"id\":1,\"method\":\"mining.ping\"}\n".repeat(100);
+        for _ in 0..PINGS / 100 {
+            write.write_all(&hundred).await.unwrap();
+        }
+        write
+    });
+    // Long enough for every buffer on the way to fill up.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut lines = tokio::io::BufReader::new(read).lines();
+    for number in 0..PINGS {
+        let line = lines.next_line().await.unwrap();
+        assert!(line.is_some(), "the end after {number} replies");
+    }
+    asking.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_memory_of_shares_is_bounded_and_cleared_by_a_block_sri_2297() {
+    let node = node(|settings| settings.limits.remembered_shares = 3).await;
+    let mut miner = node.miner().await;
+    for number in 1..=4 {
+        let id = miner.submit().await;
+        let reply = miner.reply(id).await.unwrap();
+        assert_eq!(reply["result"] == true, number < 4, "{reply}");
+    }
+    let next = Recipe {
+        prev: 2,
+        ..recipe()
+    };
+    node.work.send_replace(Some(next.cook()));
+    miner.until("mining.notify").await;
+    let id = miner.submit().await;
+    assert_eq!(miner.reply(id).await.unwrap()["result"], true);
 }
 
 #[tokio::test]
