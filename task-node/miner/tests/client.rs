@@ -411,3 +411,33 @@ async fn reconnects_over_tcp_where_the_pool_says_and_after_it_hangs_up() {
     assert!(last.last_error.is_some());
     assert_eq!(last, stats.snapshot());
 }
+
+#[tokio::test]
+async fn a_pool_that_answers_nothing_is_not_buried() {
+    let mut running = start(64 * 1024);
+    let pool = &mut running.pool;
+    pool.handshake().await;
+    pool.set_difficulty(ShareDifficulty::MIN).await;
+    pool.notify("one", ShareDifficulty::MIN.target(), true)
+        .await;
+    let mut unanswered = 0_u64;
+    while let Ok((_, _, hash)) =
+        tokio::time::timeout(Duration::from_millis(500), pool.share()).await
+    {
+        assert!(ShareDifficulty::MIN.target().is_met_by_le(&hash));
+        unanswered += 1;
+        assert!(unanswered <= 256);
+    }
+    assert!(unanswered > 0);
+    // A stop sends what was found and waiting, then does not wait for answers for ever.
+    running.cancel.cancel();
+    let mut last = 0;
+    while let Ok(Some(_)) = pool.lines.next_line().await {
+        last += 1;
+    }
+    assert!(last > 0);
+    assert_eq!(running.end.await.unwrap(), SessionEnd::Stopped);
+    let stats = running.stats.snapshot();
+    assert_eq!(stats.submitted, unanswered + last);
+    assert_eq!(stats.unanswered, unanswered + last);
+}

@@ -317,7 +317,10 @@ fn bits_outside_the_mask_are_refused_not_masked_p2poolv2() {
 #[test]
 fn version_bits_without_mining_configure_datum_214() {
     // Such a miner sends bits unasked. Its share is refused, but a block it finds is the block it really hashed.
-    let job = block_job(ShareDifficulty::MIN);
+    // The job signals with bits of its own inside BIP320: the miner's replace them.
+    let mut template = parts(200, REGTEST_BITS, &[]);
+    template.version = 0x2010_2000;
+    let job = std::sync::Arc::new(live(&template).job(claim(ShareDifficulty::MIN)));
     let base = ShareFields {
         version_bits: Some(0x1234_6000),
         ..fields(0)
