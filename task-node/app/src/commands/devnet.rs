@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use super::{output, stop_on_signal};
 use crate::cli::DevnetArgs;
-use crate::config::LogFormat;
 use crate::{devnet, logging};
 
 pub(super) async fn run(args: &DevnetArgs) -> anyhow::Result<ExitCode> {
-    logging::start(LogFormat::Text, "devnet=info,warn")?;
+    logging::start_progress("devnet=info,warn")?;
     let report = devnet::run(args, stop_on_signal()?).await?;
     if args.json {
         output::json(&report)?;

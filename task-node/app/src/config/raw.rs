@@ -276,7 +276,8 @@ impl Default for RawLog {
     fn default() -> Self {
         Self {
             format: "text".to_owned(),
-            level: "info".to_owned(),
+            // actix announces each of its threads.
+            level: "info,actix_server=warn".to_owned(),
         }
     }
 }

@@ -88,6 +88,14 @@ fn address(name: &str) -> K2Address {
     K2Address::from_bytes(Sha256::digest(format!("orcapool devnet {name}")).into())
 }
 
+fn built_in_miner(node: &str) -> String {
+    format!("{node} built-in miner")
+}
+
+fn stratum_miner(node: &str) -> String {
+    format!("{node} stratum miner")
+}
+
 impl Network {
     /// Starts all of it and waits until every node hands out work.
     pub(super) async fn start(
@@ -163,6 +171,18 @@ impl Network {
             ));
         }
         Ok(())
+    }
+
+    /// Who has this address.
+    pub(super) fn name_of(&self, owner: &str) -> String {
+        self.nodes
+            .iter()
+            .flat_map(|node| {
+                let name = &node.orca.name;
+                [name.clone(), built_in_miner(name), stratum_miner(name)]
+            })
+            .find(|name| address(name).to_string() == owner)
+            .unwrap_or_default()
     }
 
     /// Fails as soon as a process has ended by itself.
@@ -313,10 +333,7 @@ impl Plan {
                 table(vec![
                     ("threads", Value::Integer(1)),
                     ("max_hash_rate", Value::Integer(i64::try_from(HASH_RATE)?)),
-                    (
-                        "address",
-                        text(&address(&format!("{} built-in miner", self.name))),
-                    ),
+                    ("address", text(&address(&built_in_miner(&self.name)))),
                 ]),
             ),
         ]);
@@ -347,10 +364,7 @@ impl Plan {
             &[
                 "mine".to_owned(),
                 format!("--url=stratum+tcp://{}", self.stratum),
-                format!(
-                    "--user={}.stratum",
-                    address(&format!("{} stratum miner", self.name))
-                ),
+                format!("--user={}.stratum", address(&stratum_miner(&self.name))),
                 format!("--password=d={}", tuning.difficulty),
                 format!("--max-hash-rate={HASH_RATE}"),
             ],

@@ -32,6 +32,17 @@ pub struct RoundReport {
     pub reward_root: Option<String>,
 }
 
+/// What one address has earned.
+#[derive(Debug, Clone, Serialize)]
+pub struct Earned {
+    /// Who it is in this devnet.
+    pub name: String,
+    /// The K2 address.
+    pub address: String,
+    /// Everything so far, in satoshis.
+    pub sats: u64,
+}
+
 /// The whole run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -45,8 +56,8 @@ pub struct Report {
     pub rounds: Vec<RoundReport>,
     /// Blocks on the best chain that pay the pool's script.
     pub pool_blocks: u64,
-    /// The miners' cumulative earnings in satoshis.
-    pub miners: BTreeMap<String, u64>,
+    /// What everybody has earned so far.
+    pub earned: Vec<Earned>,
     /// Whether everything that must hold held.
     pub ok: bool,
     /// What did not.
@@ -106,10 +117,13 @@ impl Report {
             "{} at height {}: {} blocks pay the pool",
             self.chain, self.height, self.pool_blocks
         ));
-        if !self.miners.is_empty() {
-            line("earned so far (satoshis):".to_owned());
-            for (address, sats) in &self.miners {
-                line(format!("  {address:<44} {sats:>16}"));
+        if !self.earned.is_empty() {
+            line("earned so far, in satoshis:".to_owned());
+            for earned in &self.earned {
+                line(format!(
+                    "  {:<22} {:<44} {:>16}",
+                    earned.name, earned.address, earned.sats
+                ));
             }
         }
         if self.ok {

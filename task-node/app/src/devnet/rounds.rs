@@ -9,7 +9,7 @@ use work::RoundNumber;
 
 use super::network::Network;
 use super::orca::Submission;
-use super::report::{Report, RoundReport, progress};
+use super::report::{Earned, Report, RoundReport, progress};
 use super::say;
 use crate::cli::DevnetArgs;
 
@@ -141,21 +141,24 @@ async fn close(
         });
         pool_blocks += u64::from(pays);
     }
-    let last = args.rounds - 1;
-    let earned = network
+    let last = network
         .nodes
         .first()
         .context("no nodes")?
         .orca
-        .get(&format!("/api/rounds/{last}/distribution"))
+        .get(&format!("/api/rounds/{}/distribution", args.rounds - 1))
         .await?;
-    let mut miners: BTreeMap<String, u64> = BTreeMap::new();
-    for entry in earned["earned"].as_array().into_iter().flatten() {
-        let owner = entry["owner"].as_str().context("owner")?;
-        let sats = entry["cumulative"].as_u64().context("cumulative")?;
-        *miners.entry(owner.to_owned()).or_default() += sats;
+    let mut earned = Vec::new();
+    for entry in last["earned"].as_array().into_iter().flatten() {
+        let address = entry["owner"].as_str().context("owner")?.to_owned();
+        earned.push(Earned {
+            name: network.name_of(&address),
+            address,
+            sats: entry["cumulative"].as_u64().context("cumulative")?,
+        });
     }
-    let problems = problems(&rounds, &miners, pool_blocks);
+    earned.sort_by(|a, b| a.name.cmp(&b.name));
+    let problems = problems(&rounds, &earned, pool_blocks);
     ensure!(!rounds.is_empty(), "no round was played");
     Ok(Report {
         chain: format!("{:?}", args.chain).to_lowercase(),
@@ -167,18 +170,14 @@ async fn close(
             .collect(),
         rounds,
         pool_blocks,
-        miners,
+        earned,
         ok: problems.is_empty(),
         problems,
     })
 }
 
 /// What must hold in a pool of honest nodes, and did not.
-fn problems(
-    rounds: &[RoundReport],
-    miners: &BTreeMap<String, u64>,
-    pool_blocks: u64,
-) -> Vec<String> {
+fn problems(rounds: &[RoundReport], earned: &[Earned], pool_blocks: u64) -> Vec<String> {
     let mut problems = Vec::new();
     for round in rounds {
         if round.audits_true != round.audits {
@@ -215,10 +214,10 @@ fn problems(
         problems.push("no share was found in any round".to_owned());
     }
     let pots: u64 = rounds.iter().map(|round| round.pot_sats).sum();
-    let earned: u64 = miners.values().sum();
-    if pots != earned {
+    let paid: u64 = earned.iter().map(|earned| earned.sats).sum();
+    if pots != paid {
         problems.push(format!(
-            "the rounds' blocks pay {pots} satoshis, the miners' list sums to {earned}"
+            "the rounds' blocks pay {pots} satoshis, the miners' list sums to {paid}"
         ));
     }
     if pots > 0 && pool_blocks == 0 {

@@ -1,5 +1,6 @@
 //! Who is paid for a round: the same answer on every node that knows the same accepted submissions.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -135,14 +136,12 @@ impl Node {
                 Err(error) => return Err(unavailable(error)),
             }
         };
-        if !read.contains_key(&round) {
-            let accepted = self.read_round(round).await?;
-            read.insert(round, accepted);
-        }
-        let pot = match read.get(&round) {
-            Some(accepted) => self.pot(accepted).await?,
-            None => Amount::ZERO,
+        // A window without any work asks for no round.
+        let accepted = match read.entry(round) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(self.read_round(round).await?),
         };
+        let pot = self.pot(accepted).await?;
         let carried = previous.map_or(Amount::ZERO, |previous| previous.record().undistributed);
         let distribution = distribute(
             &self.rules,

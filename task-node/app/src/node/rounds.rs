@@ -73,10 +73,10 @@ impl Node {
                 return;
             }
             let is_latest = *node.wanted.lock().await == Some(round);
-            if let (true, Some(mark)) = (is_latest, node.mark()) {
-                if let Err(error) = node.keeper.start(round, mark).await {
-                    tracing::error!(%error, %round, "the round could not be opened");
-                }
+            if let (true, Some(mark)) = (is_latest, node.mark())
+                && let Err(error) = node.keeper.start(round, mark).await
+            {
+                tracing::error!(%error, %round, "the round could not be opened");
             }
         });
     }
