@@ -420,7 +420,8 @@ async fn a_pool_that_answers_nothing_is_not_buried() {
     pool.set_difficulty(ShareDifficulty::MIN).await;
     pool.notify("one", ShareDifficulty::MIN.target(), true)
         .await;
-    let mut unanswered = 0_u64;
+    pool.share().await;
+    let mut unanswered = 1_u64;
     while let Ok((_, _, hash)) =
         tokio::time::timeout(Duration::from_millis(500), pool.share()).await
     {
@@ -428,7 +429,6 @@ async fn a_pool_that_answers_nothing_is_not_buried() {
         unanswered += 1;
         assert!(unanswered <= 256);
     }
-    assert!(unanswered > 0);
     // A stop sends what was found and waiting, then does not wait for answers for ever.
     running.cancel.cancel();
     let mut last = 0;
