@@ -1,5 +1,10 @@
 //! The kill -9 drill: whatever a miner was told `true` for is on disk, however the node ended.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,11 @@
 //! Three nodes, five rounds, one of them lying in a new way each round: every lie is voted down, and the lists of all nodes
 //! are byte-identical and sum exactly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
