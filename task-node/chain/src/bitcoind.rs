@@ -289,6 +289,11 @@ impl Bitcoind {
         ZmqEndpoint::loopback(self.ports.zmq)
     }
 
+    /// How it ended, if it ended by itself.
+    pub fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// Its RPC port on 127.0.0.1.
     pub fn rpc_port(&self) -> u16 {
         self.ports.rpc

@@ -187,6 +187,9 @@ impl Network {
 
     /// Fails as soon as a process has ended by itself.
     pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.bitcoind.ended()? {
+            anyhow::bail!("bitcoind ended ({status}): see its debug.log in the data directory");
+        }
         for node in &mut self.nodes {
             node.process.check_alive()?;
             node.miner.check_alive()?;

@@ -114,7 +114,7 @@ impl Report {
         }
         line(String::new());
         line(format!(
-            "{} at height {}: {} blocks pay the pool",
+            "{} at height {}; blocks that pay the pool: {}",
             self.chain, self.height, self.pool_blocks
         ));
         if !self.earned.is_empty() {
@@ -144,7 +144,7 @@ pub fn progress(round: &RoundReport) -> String {
     // Writing into a String cannot fail.
     let _ = write!(
         text,
-        "round {}: {} shares, {} blocks, audits {}/{} true, {} accepted, lists {}",
+        "round {}: shares {}, blocks {}, audits {}/{} true, submissions accepted {}, lists {}",
         round.round,
         round.shares.iter().sum::<u64>(),
         round.blocks,
