@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use work::RoundNumber;
 
+use crate::requests::SampleSeed;
+
 /// A Bitcoin mining pool that Koii node operators run as an Orca task.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110, propagate_version = true)]
@@ -78,6 +80,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         orcapool audit -c orcapool.toml bafyrei...\n  \
         orcapool audit -c orcapool.toml round-7.car --json\n  \
+        orcapool audit -c orcapool.toml bafyrei... --sample 271 --seed <hash of a K2 block after the submission>\n  \
         curl -o round-7.car 'http://node:8080/ipfs/bafyrei...?format=car'\n\n\
         Exit status: 0 valid, 1 invalid, 2 the audit could not be made.")]
     Audit(AuditArgs),
@@ -200,6 +203,13 @@ pub struct AuditArgs {
     pub config: ConfigArgs,
     /// A bundle's CID, or a CAR file that holds one.
     pub bundle: String,
+    /// Open only the chunks that hold N randomly chosen hashes of the work: for a bundle too large to fetch whole.
+    #[arg(long, value_name = "N", requires = "seed",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(rounds::MAX_SAMPLES)))]
+    pub sample: Option<u32>,
+    /// Hash of a K2 block later than the round's seal, 64 hex digits: nobody could know it when the bundle was made.
+    #[arg(long, value_name = "HEX", requires = "sample")]
+    pub seed: Option<SampleSeed>,
     /// JSON instead of a sentence.
     #[arg(long)]
     pub json: bool,

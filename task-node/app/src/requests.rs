@@ -1,6 +1,8 @@
 //! Bodies of the Koii routes, parsed once into checked types.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use cid::Cid;
 use pow::Work;
@@ -33,10 +35,44 @@ pub struct SubmissionView {
 
 /// `POST /audit`
 #[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct AuditRequest {
     /// The submission whose signature the wrapper has checked.
     pub submission: SignedSubmission,
+    /// Hash of a K2 block later than the submission, 32 bytes of hex. With it a bundle above `audit.max_bundle_bytes` is
+    /// audited by sample, without it not at all; a smaller one is audited whole either way.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub seed: Option<SampleSeed>,
 }
+
+/// What the choice of a sample depends on: the hash of a K2 block that was not there yet when the bundle was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Cow<'_, str>")]
+pub struct SampleSeed(pub [u8; 32]);
+
+impl FromStr for SampleSeed {
+    type Err = SeedError;
+
+    fn from_str(text: &str) -> Result<Self, SeedError> {
+        let mut seed = [0; 32];
+        hex::decode_to_slice(text, &mut seed).map_err(|_| SeedError)?;
+        Ok(Self(seed))
+    }
+}
+
+impl TryFrom<Cow<'_, str>> for SampleSeed {
+    type Error = SeedError;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Self, SeedError> {
+        text.parse()
+    }
+}
+
+/// A text that is no seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a seed is 64 hex digits: the hash of a K2 block later than the submission")]
+pub struct SeedError;
 
 /// A node's submission with the wrapper's fields. Fields of later versions are ignored.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -166,6 +202,29 @@ mod tests {
             serde_json::from_value::<SubmissionView>(json).unwrap(),
             view
         );
+    }
+
+    #[test]
+    fn the_seed_of_an_audit_is_32_bytes_of_hex() {
+        let with = |seed| {
+            let submission = json!({"taskId": KEY, "roundNumber": 3, "stakingKey": KEY, "cid": CID, "shares": 2,
+                "work": "5", "difficulty": 4.3, "root": "ab"});
+            let request = json!({"submission": submission, "seed": seed});
+            serde_json::from_value::<AuditRequest>(request).map(|request| request.seed)
+        };
+        assert_eq!(with(json!(null)).unwrap(), None);
+        let seed = Some(SampleSeed([0xab; 32]));
+        assert_eq!(with(json!("ab".repeat(32))).unwrap(), seed);
+        assert_eq!(with(json!("AB".repeat(32))).unwrap(), seed);
+        for bad in [
+            json!(""),
+            json!("ab".repeat(31)),
+            json!("ab".repeat(33)),
+            json!("xy".repeat(32)),
+            json!(5),
+        ] {
+            assert!(with(bad.clone()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::raw::RawConfig;
 
 /// Prefix of environment variables; `__` separates tables: `ORCAPOOL_HTTP__LISTEN`.
 const ENV_PREFIX: &str = "ORCAPOOL_";
-/// Variables with the prefix that are not configuration keys.
-const NOT_CONFIGURATION: [&str; 2] = ["BITCOIND", "CONFIG"];
+/// Variables with the prefix that are not configuration keys: the devnet's bitcoind, the file itself, the scripts' cache.
+const NOT_CONFIGURATION: [&str; 3] = ["BITCOIND", "CONFIG", "CACHE"];
 
 /// Why no configuration could be read.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +130,7 @@ mod tests {
             )?;
             jail.set_env("ORCAPOOL_STRATUM__SHARES_PER_MINUTE", "6");
             jail.set_env("ORCAPOOL_BITCOIND", "/somewhere/bitcoind");
+            jail.set_env("ORCAPOOL_CACHE", "/somewhere");
             jail.set_env("ORCAPOOL_CONTENT__GATEWAYS", "[\"http://a\", \"http://b\"]");
             let config = load(
                 Some(Path::new("pool.toml")),

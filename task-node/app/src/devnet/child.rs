@@ -10,6 +10,9 @@ use tokio::process::{Child, Command};
 /// How long a child may take to stop after SIGTERM, as long as Koii's agent gives a pod.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much of a log an error repeats.
+const LAST_LINES: usize = 8;
+
 /// A running child; killed when dropped.
 #[derive(Debug)]
 pub struct OwnChild {
@@ -34,7 +37,14 @@ impl OwnChild {
             .append(true)
             .open(log)
             .with_context(|| format!("{}", log.display()))?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // A child is configured by its arguments alone, whatever this process was told.
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("ORCAPOOL_") {
+                command.env_remove(key);
+            }
+        }
+        let child = command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::from(file.try_clone()?))
@@ -54,14 +64,15 @@ impl OwnChild {
     /// Fails if the child has ended by itself.
     ///
     /// # Errors
-    /// It has, with its exit status and where its log is.
+    /// It has, with its exit status and the end of its log.
     pub fn check_alive(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(anyhow::anyhow!(
-                "{} ended ({status}): see {}",
+                "{} ended ({status}); the end of {}:\n{}",
                 self.name,
-                self.log.display()
+                self.log.display(),
+                last_lines(&self.log)
             )),
         }
     }
@@ -94,4 +105,11 @@ impl OwnChild {
             }
         }
     }
+}
+
+/// The last lines of a log, for an error message.
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }

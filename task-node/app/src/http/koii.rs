@@ -88,7 +88,7 @@ pub(super) async fn submission(
     responses(
         (status = 200, description = "`true`: valid, `false`: not", body = bool),
         (status = 400, description = "Not a submission", body = ErrorBody),
-        (status = 503, description = "This node cannot tell now", body = ErrorBody)))]
+        (status = 503, description = "This node cannot tell now; or the bundle is too large to fetch whole and there is no `seed`", body = ErrorBody)))]
 pub(super) async fn audit(node: web::Data<Node>, body: Body) -> Result<HttpResponse, HttpError> {
     let request: AuditRequest = parse_json(body)?;
     Ok(HttpResponse::Ok().json(node.audit(request).await?))

@@ -1,17 +1,18 @@
 //! Audits of other nodes' submissions.
 
-use rounds::{Submission, Submitted};
+use rounds::{AuditUnavailable, AuditVerdict, Submission, Submitted, USUAL_SAMPLES};
 use store::AuditRecord;
 
 use super::Node;
 use crate::http::HttpError;
-use crate::requests::AuditRequest;
+use crate::requests::{AuditRequest, SampleSeed};
 
 impl Node {
     /// Whether a submission is valid. The reason of a `false` is logged and kept (`/api/rounds/{round}/audits`).
     ///
     /// # Errors
-    /// This node cannot tell now: its own disk, Bitcoin node or network is in trouble.
+    /// This node cannot tell now: its own disk, Bitcoin node or network is in trouble, or the bundle is larger than
+    /// what it fetches whole and the request has no seed.
     pub async fn audit(&self, request: AuditRequest) -> Result<bool, HttpError> {
         let submission = request.submission;
         let (round, node, cid) = (
@@ -37,8 +38,7 @@ impl Node {
                         root,
                     },
                 };
-                self.auditor
-                    .audit(&submission, self.clock.now())
+                self.judge(&submission, request.seed)
                     .await
                     .map_err(|error| {
                         tracing::error!(%round, %node, %cid, %error, "no verdict");
@@ -49,7 +49,8 @@ impl Node {
         };
         match &verdict {
             Ok(summary) => tracing::info!(
-                %round, %node, %cid, shares = summary.checked, blocks = summary.blocks.len(), "submission is valid"
+                %round, %node, %cid, shares = summary.totals.shares, checked = summary.checked,
+                blocks = summary.blocks.len(), "submission is valid"
             ),
             Err(reason) => tracing::warn!(%round, %node, %cid, reason, "submission is NOT valid"),
         }
@@ -65,6 +66,23 @@ impl Node {
             })
             .await?;
         Ok(valid)
+    }
+
+    /// Every share where the bundle is not too large for that, else a sample if there is a seed for one.
+    async fn judge(
+        &self,
+        submission: &Submission,
+        seed: Option<SampleSeed>,
+    ) -> Result<AuditVerdict, AuditUnavailable> {
+        let whole = self.auditor.audit(submission, self.clock.now()).await;
+        match (whole, seed) {
+            (Err(AuditUnavailable::TooLarge { .. }), Some(SampleSeed(seed))) => {
+                self.auditor
+                    .audit_sample(submission, seed, USUAL_SAMPLES, self.clock.now())
+                    .await
+            }
+            (verdict, _) => verdict,
+        }
     }
 }
 

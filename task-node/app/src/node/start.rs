@@ -167,7 +167,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         Arc::clone(&chain),
         Arc::clone(&store),
         REMEMBERED_SHARES,
-    );
+    )
+    .with_max_bundle_bytes(config.max_bundle_bytes);
 
     let tasks = TaskTracker::new();
     let (work_sender, work) = watch::channel(None);
