@@ -79,13 +79,22 @@ impl Jobs {
         }
     }
 
-    /// Forgets jobs that can neither earn nor, but for a wonder, become a block.
+    /// Whether it is the job sent last. With no Bitcoin node in reach it gets old, and its client has no other.
+    pub(crate) fn is_newest(&self, id: JobId) -> bool {
+        self.last().is_some_and(|newest| newest.id == id)
+    }
+
+    /// Forgets jobs that can neither earn nor, but for a wonder, become a block. The newest one always can.
     pub(crate) fn forget_old(&mut self, lifetime: Duration, now: Duration) {
         let Some((tip, since)) = self.tip else {
             return;
         };
         let past_tip_over = now.saturating_sub(since) > PAST_TIP;
+        let newest = self.last().map(|newest| newest.id);
         self.jobs.retain(|issued| {
+            if Some(issued.id) == newest {
+                return true;
+            }
             let on_tip = issued.job.template().prev_hash() == tip;
             let age = now.saturating_sub(issued.at);
             if on_tip {

@@ -4,11 +4,14 @@
 //! recorded would be a duplicate when its miner tries again. So failures are remembered next to the filter, and exactly
 //! those hashes may pass once more; the store, which knows what reached the disk, judges them.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bitcoin::BlockHash;
 use work::{DuplicateFilter, SeenError, SeenShares};
+
+/// Blocks remembered as handed out. Each cost the work of a block, so that nobody pushes one out to send it again.
+const MAX_BLOCKS: usize = 256;
 
 /// The node's memory of shares. Its lock is held for one insertion only, never while hashing.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ struct Inner {
     /// In the filter, but not recorded: a subset of it, so bounded by its capacity.
     unrecorded: HashSet<BlockHash>,
     prev_hash: Option<BlockHash>,
+    /// Blocks that were handed out, oldest first; kept over a change of the previous block.
+    blocks: VecDeque<BlockHash>,
 }
 
 impl NodeSeenShares {
@@ -33,6 +38,7 @@ impl NodeSeenShares {
                 filter: DuplicateFilter::new(capacity),
                 unrecorded: HashSet::new(),
                 prev_hash: None,
+                blocks: VecDeque::new(),
             }),
         }
     }
@@ -54,6 +60,20 @@ impl NodeSeenShares {
         if inner.unrecorded.len() < inner.filter.len() {
             inner.unrecorded.insert(hash);
         }
+    }
+
+    /// Whether this block has not been handed out yet; from now on it has. A block takes megabytes on its way to the
+    /// Bitcoin nodes, and who submits it again and again must not fill the memory with it.
+    pub(crate) fn is_new_block(&self, hash: BlockHash) -> bool {
+        let mut inner = self.lock();
+        if inner.blocks.contains(&hash) {
+            return false;
+        }
+        if inner.blocks.len() >= MAX_BLOCKS {
+            inner.blocks.pop_front();
+        }
+        inner.blocks.push_back(hash);
+        true
     }
 
     /// The view [`work::check_share`] takes for one share.

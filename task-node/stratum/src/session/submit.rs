@@ -44,23 +44,25 @@ struct Submission<'a> {
 }
 
 impl<'a> Submission<'a> {
+    /// Reads what a header takes; `None` where that is not there.
     fn of(params: &'a [Value]) -> Option<Self> {
         let text = |index: usize| params.get(index).and_then(Value::as_str);
-        let version_bits = match params.get(5) {
-            None | Some(Value::Null) => None,
-            Some(bits) => Some(bits.as_str()?),
-        };
-        if params.len() > 6 {
-            return None;
-        }
         Some(Self {
-            worker: text(0)?,
+            worker: text(0).unwrap_or_default(),
             job: text(1)?,
             extranonce2: text(2)?,
             ntime: text(3)?,
             nonce: text(4)?,
-            version_bits,
+            version_bits: text(5),
         })
+    }
+
+    /// Whether the parameters are those of a share: five texts, or six.
+    fn is_well_formed(params: &[Value]) -> bool {
+        let (texts, bits) = params.split_at(params.len().min(5));
+        texts.len() == 5
+            && texts.iter().all(Value::is_string)
+            && matches!(bits, [] | [Value::Null | Value::String(_)])
     }
 
     fn fields(&self, extranonce1: Extranonce1) -> Result<ShareFields, FieldError> {
@@ -90,12 +92,18 @@ impl Session {
             };
             return Self::answer(id, &Err(refusal), actions);
         };
-        let Some(submission) = Submission::of(params) else {
-            let refusal = Refusal::other(
-                "mining.submit takes 5 or 6 texts: worker, job, extranonce2, ntime, nonce, version bits",
-            );
-            Self::answer(id, &Err(refusal), actions);
-            return self.count_reject(now, actions);
+        let submission = match Submission::of(params) {
+            Some(submission) if Submission::is_well_formed(params) => submission,
+            malformed => {
+                if let Some(submission) = malformed {
+                    self.look_for_block(&submission, now, actions);
+                }
+                let refusal = Refusal::other(
+                    "mining.submit takes 5 or 6 texts: worker, job, extranonce2, ntime, nonce, version bits",
+                );
+                Self::answer(id, &Err(refusal), actions);
+                return self.count_reject(now, actions);
+            }
         };
         if self.pending.len() >= MAX_PENDING {
             self.look_for_block(&submission, now, actions);
@@ -125,6 +133,10 @@ impl Session {
         let (checked, is_retry) = self.check(&issued, &fields, freshness, now);
         self.hand_out(checked.block, &issued, worker, actions);
         match checked.verdict {
+            // It has no better job: what is outdated is the pool's work, not the miner's.
+            Verdict::Rejected(RejectReason::Stale) if self.jobs.is_newest(issued.id) => {
+                self.refuse(id, worker, RejectReason::Stale, actions);
+            }
             Verdict::Rejected(reason) => self.reject(id, worker, reason, now, actions),
             Verdict::Credited(share) => {
                 self.record(id, worker, share, is_retry, now, actions);
@@ -155,7 +167,9 @@ impl Session {
         worker: usize,
         actions: &mut Vec<Action>,
     ) {
-        if let Some(block) = block {
+        if let Some(block) = block
+            && self.context.seen.is_new_block(block.hash)
+        {
             actions.push(Action::Block {
                 work: Arc::clone(&issued.work),
                 block: Box::new(block),
@@ -271,12 +285,23 @@ impl Session {
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
-        self.workers[worker].1.rejected(reason);
-        Self::answer(id, &Err(reason.into()), actions);
+        self.refuse(id, worker, reason, actions);
         // A full memory is the server's trouble.
         if reason != RejectReason::TooManyShares {
             self.count_reject(now, actions);
         }
+    }
+
+    /// Refuses a share without holding it against its miner.
+    fn refuse(
+        &self,
+        id: &RequestId,
+        worker: usize,
+        reason: RejectReason,
+        actions: &mut Vec<Action>,
+    ) {
+        self.workers[worker].1.rejected(reason);
+        Self::answer(id, &Err(reason.into()), actions);
     }
 
     fn count_reject(&mut self, now: Moment, actions: &mut Vec<Action>) {
