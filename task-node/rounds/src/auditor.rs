@@ -5,25 +5,29 @@
 //! ([`AuditUnavailable`]): voting against an honest node for one's own trouble would cost that node's miners a round.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
-use bytes::Bytes;
 use chain::BitcoinNode;
 use cid::Cid;
-use content::fetch::SourceError;
-use content::{DagLimits, FetchError, Fetcher};
+use content::Fetcher;
 use store::ShareStore;
 use tokio::sync::Mutex;
 use work::{K2Address, RoundNumber, UnixTime};
 
-use crate::audit::{AuditSummary, Expectation, RoundWindow, Submitted, audit, check_head};
+use crate::audit::{
+    AuditSummary, Expectation, RoundWindow, Submitted, audit, audit_parts, check_head,
+};
 use crate::audit_failure::AuditFailure;
 use crate::bundle::Bundle;
-use crate::bundle_root::{BundleHead, BundleRoot, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES};
+use crate::bundle_fetch::{fetch_parts, fetch_root, fetch_whole};
+use crate::bundle_root::BundleHead;
 use crate::facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
 use crate::rules::PoolRules;
+use crate::sampling::chunks_to_open;
 use crate::seen::SeenInRound;
+use crate::unavailable::{AuditUnavailable, Stop};
 
 /// Rounds whose shares are remembered; Koii audits a round within the next few.
 const REMEMBERED_ROUNDS: usize = 8;
@@ -39,32 +43,6 @@ pub struct Submission {
     pub submitted: Submitted,
 }
 
-/// Why this node cannot judge now. Ask again later, or another node.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuditUnavailable {
-    /// The Bitcoin node.
-    #[error(transparent)]
-    Bitcoin(#[from] chain::NodeError),
-    /// The share store.
-    #[error(transparent)]
-    Store(#[from] store::StoreError),
-    /// The block store, or the HTTP client.
-    #[error(transparent)]
-    Content(Box<FetchError>),
-    /// No source could be reached at all: that says more about this node's network than about the bundle.
-    #[error(
-        "none of the sources for bundles can be reached ({0}): check this node's network and its list of sources"
-    )]
-    NoSource(String),
-    /// The memory for shares of one round is used up.
-    #[error("{0}")]
-    SeenFull(AuditFailure),
-    /// Work was cut off because the process is ending.
-    #[error("the audit was cut off; ask again")]
-    CutOff,
-}
-
 /// What came of an audit.
 pub type AuditVerdict = Result<AuditSummary, AuditFailure>;
 
@@ -77,6 +55,14 @@ pub struct Auditor {
     store: Arc<dyn ShareStore>,
     seen: Arc<Mutex<BTreeMap<RoundNumber, SeenInRound>>>,
     seen_capacity: usize,
+    max_bundle_bytes: u64,
+}
+
+/// What of a bundle is opened.
+#[derive(Debug, Clone, Copy)]
+enum Opening {
+    Whole,
+    Sample { seed: [u8; 32], samples: NonZeroU32 },
 }
 
 impl Auditor {
@@ -96,10 +82,19 @@ impl Auditor {
             store,
             seen: Arc::default(),
             seen_capacity,
+            max_bundle_bytes: u64::MAX,
         }
     }
 
-    /// Audits a submission; `now` is the wall clock.
+    /// Bundles whose root lets them have more than `limit` bytes are only audited by sample. Without it every bundle
+    /// there can be is fetched whole ([`MAX_BUNDLE_BYTES`](crate::MAX_BUNDLE_BYTES)).
+    #[must_use]
+    pub fn with_max_bundle_bytes(mut self, limit: u64) -> Self {
+        self.max_bundle_bytes = limit;
+        self
+    }
+
+    /// Audits a submission, every share of it; `now` is the wall clock.
     ///
     /// # Errors
     /// [`AuditUnavailable`] when there can be no verdict.
@@ -108,37 +103,66 @@ impl Auditor {
         submission: &Submission,
         now: UnixTime,
     ) -> Result<AuditVerdict, AuditUnavailable> {
-        match self.judge(submission, now).await {
-            Ok(summary) => Ok(Ok(summary)),
-            Err(Stop::Verdict(failure)) if failure.is_own_trouble() => {
-                Err(AuditUnavailable::SeenFull(failure))
-            }
-            Err(Stop::Verdict(failure)) => Ok(Err(failure)),
-            Err(Stop::Unavailable(trouble)) => Err(trouble),
-        }
+        verdict(self.judge(submission, Opening::Whole, now).await)
     }
 
-    /// Reads a bundle that was accepted, fetching what is not here.
+    /// Audits the chunks of a submission that hold `samples` randomly chosen hashes of its work, and fetches no other
+    /// chunk. `seed` is the hash of a K2 block after the submission; [`chunks_to_open`] says what a sample is worth.
+    ///
+    /// # Errors
+    /// As [`Self::audit`], but no bundle is too large.
+    pub async fn audit_sample(
+        &self,
+        submission: &Submission,
+        seed: [u8; 32],
+        samples: NonZeroU32,
+        now: UnixTime,
+    ) -> Result<AuditVerdict, AuditUnavailable> {
+        let opening = Opening::Sample { seed, samples };
+        verdict(self.judge(submission, opening, now).await)
+    }
+
+    /// Reads a bundle that was accepted, fetching what is not here. A distribution needs all of it, so the limit for
+    /// audits does not count here.
     ///
     /// # Errors
     /// As [`Self::audit`]; the inner error says why it is no bundle or that nobody serves it.
     pub async fn read(&self, cid: &Cid) -> Result<Result<Bundle, AuditFailure>, AuditUnavailable> {
-        match self.fetch(*cid).await {
-            Ok(bundle) => Ok(Ok(bundle)),
-            Err(Stop::Verdict(failure)) => Ok(Err(failure)),
-            Err(Stop::Unavailable(trouble)) => Err(trouble),
-        }
+        let read = async {
+            let root = fetch_root(&self.fetcher, *cid).await?;
+            fetch_whole(&self.fetcher, root).await
+        };
+        verdict(read.await)
     }
 
-    async fn judge(&self, submission: &Submission, now: UnixTime) -> Result<AuditSummary, Stop> {
-        let cid = submission.submitted.cid;
-        let root = self.fetcher.fetch_block(&cid).await?;
-        let root = BundleRoot::decode(root.bytes()).map_err(AuditFailure::from)?;
+    async fn judge(
+        &self,
+        submission: &Submission,
+        opening: Opening,
+        now: UnixTime,
+    ) -> Result<AuditSummary, Stop> {
+        let root = fetch_root(&self.fetcher, submission.submitted.cid).await?;
         let window = self.window(submission.round, now).await?;
         // Before megabytes are fetched for it.
-        check_head(root.head(), &expectation(&self.rules, submission, window))?;
+        check_head(
+            root.root.head(),
+            &expectation(&self.rules, submission, window),
+        )?;
 
-        let bundle = self.fetch(cid).await?;
+        let bundle = match opening {
+            Opening::Whole => {
+                let (most, limit) = (root.most_bytes(), self.max_bundle_bytes);
+                if most > limit {
+                    return Err(AuditUnavailable::TooLarge { most, limit }.into());
+                }
+                fetch_whole(&self.fetcher, root).await?
+            }
+            Opening::Sample { seed, samples } => {
+                let chunks = chunks_to_open(&root.cid, &root.root, &seed, samples.get())
+                    .map_err(AuditFailure::from)?;
+                fetch_parts(&self.fetcher, root, &chunks).await?
+            }
+        };
         let facts = self.facts(&bundle).await?;
         let (rules, submission) = (Arc::clone(&self.rules), *submission);
         let (seen, capacity) = (Arc::clone(&self.seen), self.seen_capacity);
@@ -147,7 +171,13 @@ impl Auditor {
             let seen = rounds
                 .entry(submission.round)
                 .or_insert_with(|| SeenInRound::new(capacity));
-            let verdict = audit(
+            // A sample of everything shows what only all chunks together can show.
+            let run = if bundle.is_whole() {
+                audit
+            } else {
+                audit_parts
+            };
+            let verdict = run(
                 &bundle,
                 &expectation(&rules, &submission, window),
                 &facts,
@@ -159,38 +189,6 @@ impl Auditor {
             verdict
         });
         Ok(verdict.await.map_err(|_| AuditUnavailable::CutOff)??)
-    }
-
-    /// Fetches a whole bundle and reads it.
-    async fn fetch(&self, cid: Cid) -> Result<Bundle, Stop> {
-        let limits = DagLimits {
-            max_blocks: MAX_BUNDLE_BLOCKS,
-            max_total_bytes: MAX_BUNDLE_BYTES as u64,
-            max_depth: 1,
-        };
-        // The root's links are checked before they are followed, so that only a bundle's blocks are asked for.
-        let root_block = self.fetcher.fetch_block(&cid).await?;
-        let root = BundleRoot::decode(root_block.bytes()).map_err(AuditFailure::from)?;
-        self.fetcher.fetch_dag(&cid, limits).await?;
-        let mut blocks: HashMap<Cid, Bytes> = HashMap::new();
-        for link in root.links() {
-            if let Some(block) = self
-                .fetcher
-                .store()
-                .get(link)
-                .await
-                .map_err(FetchError::from)?
-            {
-                blocks.insert(*link, block.into_bytes());
-            }
-        }
-        let read = tokio::task::spawn_blocking(move || {
-            Bundle::read(&cid, root_block.bytes(), |link| blocks.get(link).cloned())
-        });
-        Ok(read
-            .await
-            .map_err(|_| AuditUnavailable::CutOff)?
-            .map_err(AuditFailure::from)?)
     }
 
     /// When the round began and ended here. Its beginning counts only if this node was already running: whoever joins
@@ -293,6 +291,18 @@ impl std::fmt::Debug for Auditor {
     }
 }
 
+/// A verdict that says more about this node than about the bundle is none.
+fn verdict<T>(outcome: Result<T, Stop>) -> Result<Result<T, AuditFailure>, AuditUnavailable> {
+    match outcome {
+        Ok(found) => Ok(Ok(found)),
+        Err(Stop::Verdict(failure)) if failure.is_own_trouble() => {
+            Err(AuditUnavailable::SeenFull(failure))
+        }
+        Err(Stop::Verdict(failure)) => Ok(Err(failure)),
+        Err(Stop::Unavailable(trouble)) => Err(trouble),
+    }
+}
+
 fn expectation<'a>(
     rules: &'a PoolRules,
     submission: &Submission,
@@ -304,47 +314,5 @@ fn expectation<'a>(
         node: submission.node,
         submitted: submission.submitted,
         window,
-    }
-}
-
-/// Why an audit ends early.
-enum Stop {
-    Verdict(AuditFailure),
-    Unavailable(AuditUnavailable),
-}
-
-impl From<AuditFailure> for Stop {
-    fn from(failure: AuditFailure) -> Self {
-        Self::Verdict(failure)
-    }
-}
-
-impl From<AuditUnavailable> for Stop {
-    fn from(trouble: AuditUnavailable) -> Self {
-        Self::Unavailable(trouble)
-    }
-}
-
-impl From<FetchError> for Stop {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::Unavailable { ref failures, .. } => {
-                let unreachable = |error: &SourceError| {
-                    matches!(
-                        error,
-                        SourceError::Unreachable(_) | SourceError::Timeout(_) | SourceError::Idle
-                    )
-                };
-                if failures.iter().all(|failure| unreachable(&failure.error)) {
-                    Self::Unavailable(AuditUnavailable::NoSource(error.to_string()))
-                } else {
-                    Self::Verdict(AuditFailure::Unavailable(error.to_string()))
-                }
-            }
-            FetchError::Invalid(violation) => {
-                Self::Verdict(AuditFailure::Content(Box::new(violation)))
-            }
-            trouble => Self::Unavailable(AuditUnavailable::Content(Box::new(trouble))),
-        }
     }
 }

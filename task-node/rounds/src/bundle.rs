@@ -117,6 +117,12 @@ impl Bundle {
         (0..self.chunks.len()).filter(|index| self.chunks[*index].is_some())
     }
 
+    /// Whether all chunks were read.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.chunks.iter().all(Option::is_some)
+    }
+
     /// Decodes one chunk.
     ///
     /// # Errors

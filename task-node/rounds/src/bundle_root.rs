@@ -16,7 +16,7 @@ use work::{Claim, K2Address, RoundNumber, TaskId, UnixTime};
 use crate::RulesDigest;
 use crate::bundle_error::{BundleError, Part};
 use crate::merkle_sum::{Leaf, MerkleSumTree};
-use crate::shares_chunk::{MAX_CHUNK_BYTES, SHARES_PER_CHUNK};
+use crate::shares_chunk::{MAX_CHUNK_BYTES, SHARES_PER_CHUNK, most_chunk_bytes};
 use crate::tables::{BundleClaim, MAX_CLAIMS, MAX_JOBS, MAX_TABLE_BLOCKS};
 
 /// The format this version writes and reads.
@@ -208,8 +208,22 @@ impl BundleRoot {
 
     /// All links, in the order of the root: jobs, claims, shares.
     pub fn links(&self) -> impl Iterator<Item = &Cid> {
-        let tables = self.jobs.iter().chain(&self.claims).map(|(cid, _)| cid);
-        tables.chain(self.chunks.iter().map(|chunk| &chunk.cid))
+        self.table_links()
+            .chain(self.chunks.iter().map(|chunk| &chunk.cid))
+    }
+
+    /// The links of the tables: jobs, claims.
+    pub fn table_links(&self) -> impl Iterator<Item = &Cid> {
+        self.jobs.iter().chain(&self.claims).map(|(cid, _)| cid)
+    }
+
+    /// The most bytes the blocks it names can have together if they are in their one right form. An honest bundle has
+    /// about two thirds of it in its shares.
+    #[must_use]
+    pub fn most_linked_bytes(&self) -> u64 {
+        let tables = (self.jobs.len() + self.claims.len()) * MAX_CHUNK_BYTES;
+        let chunks = self.chunks.iter().map(|c| most_chunk_bytes(c.shares));
+        (tables as u64).saturating_add(chunks.sum())
     }
 
     /// The root block.

@@ -11,12 +11,14 @@
 //! These are pure. [`RoundKeeper`] and [`Auditor`] are the shells that feed them from stores, sources and a Bitcoin node;
 //! [`RoundBook`] is the life cycle the keeper carries out.
 
+mod accepted;
 mod audit;
 mod audit_failure;
 mod auditor;
 mod builder;
 mod bundle;
 mod bundle_error;
+mod bundle_fetch;
 mod bundle_root;
 mod distribution;
 mod facts;
@@ -28,12 +30,14 @@ mod sampling;
 mod seen;
 mod shares_chunk;
 mod tables;
+mod unavailable;
 
+pub use accepted::{AcceptedBundle, AcceptedRound, ChunkFault, Shares};
 pub use audit::{
     AuditSummary, BlockShare, Expectation, RoundWindow, Submitted, audit, audit_parts, check_head,
 };
 pub use audit_failure::{AuditFailure, End};
-pub use auditor::{AuditUnavailable, AuditVerdict, Auditor, Submission};
+pub use auditor::{AuditVerdict, Auditor, Submission};
 pub use builder::{BundleBuilder, EncodedBundle, JobHandle};
 pub use bundle::Bundle;
 pub use bundle_error::{BundleError, Part};
@@ -41,15 +45,13 @@ pub use bundle_root::{
     BundleHead, BundleRoot, ChunkLink, FORMAT, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES, MAX_ROOT_BYTES,
     MAX_SHARE_CHUNKS, MAX_SHARES, Moment, Totals,
 };
-pub use distribution::{
-    AcceptedBundle, AcceptedRound, DistributeError, PayoutTerms, Shares, distribute, payout_window,
-};
+pub use distribution::{DistributeError, PayoutTerms, distribute, payout_window};
 pub use facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
 pub use keeper::{KeeperError, RoundKeeper, encode_round, seal};
 pub use merkle_sum::{Leaf, MerkleSumTree};
 pub use round::{Phase, RoundAction, RoundBook, RoundEvent};
 pub use rules::{MAX_PAYOUT_SCRIPTS, PoolRules, RulesDigest, RulesError, RulesParts};
-pub use sampling::{chunks_to_open, samples_for};
+pub use sampling::{MAX_SAMPLES, USUAL_SAMPLES, chunks_to_open, part_found, samples_for};
 pub use seen::SeenInRound;
 pub use shares_chunk::{
     ChunkError, MAX_CHUNK_BYTES, PackedShare, SHARES_PER_CHUNK, decode_chunk, encode_chunk,
@@ -57,3 +59,4 @@ pub use shares_chunk::{
 pub use tables::{
     BundleClaim, MAX_CLAIMS, MAX_JOBS, MAX_TABLE_BLOCKS, decode_claims_block, decode_jobs_block,
 };
+pub use unavailable::AuditUnavailable;

@@ -17,8 +17,13 @@
 //! | 1 %    | 1380        | 2759        |
 //!
 //! Chunks repeat among the samples, so at most as many are fetched as there are.
+//!
+//! A chunk that claims less work than its shares have is opened less often than it should be, one that claims none
+//! never. That gains nobody anything: who pays opens every chunk, and pays only for those that are what the root says
+//! ([`crate::AcceptedBundle`]).
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use cid::Cid;
 use sha2::{Digest, Sha256};
@@ -30,7 +35,14 @@ use crate::bundle_root::BundleRoot;
 const PPM: u32 = 1_000_000;
 const DOMAIN: &[u8] = b"orcapool/sample/1";
 /// More samples than chunks exist make no difference to anybody honest.
-const MAX_SAMPLES: u32 = 1 << 16;
+pub const MAX_SAMPLES: u32 = 1 << 16;
+
+/// How many samples a node takes that was asked for no other number: it misses false shares with 5 % of the work one
+/// time in a million, and fetches two fifths of the largest bundle there can be.
+pub const USUAL_SAMPLES: NonZeroU32 = match NonZeroU32::new(271) {
+    Some(samples) => samples,
+    None => NonZeroU32::MIN,
+};
 
 /// The chunks to open, by position, each once. `seed` is the hash of a K2 block after the submission.
 ///
@@ -83,6 +95,27 @@ pub fn samples_for(fraction_ppm: u32, bits: u32) -> Option<u32> {
     None
 }
 
+/// What so many samples show: the smallest part of the work, in parts per million, that they miss with a probability of
+/// at most 2^-`bits`. `None` for no sample at all.
+#[must_use]
+pub fn part_found(samples: u32, bits: u32) -> Option<u32> {
+    let enough = |part: u32| samples_for(part, bits).is_some_and(|needed| needed <= samples);
+    if !enough(PPM) {
+        return None;
+    }
+    // A greater part takes fewer samples.
+    let (mut missed, mut found) = (0, PPM);
+    while found - missed > 1 {
+        let middle = missed + (found - missed) / 2;
+        if enough(middle) {
+            found = middle;
+        } else {
+            missed = middle;
+        }
+    }
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -108,5 +141,22 @@ mod tests {
         assert_eq!(samples_for(0, 1), None);
         assert_eq!(samples_for(1_000_001, 1), None);
         assert_eq!(samples_for(0, 0), Some(0));
+        assert_eq!(samples_for(50_000, 20), Some(USUAL_SAMPLES.get()));
+    }
+
+    #[test]
+    fn what_a_number_of_samples_shows() {
+        assert_eq!(part_found(0, 20), None);
+        assert_eq!(
+            part_found(1, 20),
+            Some(1_000_000),
+            "2^-20 is just below one in a million"
+        );
+        for samples in [2, 10, 132, 271, 1380, 20_000] {
+            let part = part_found(samples, 20).unwrap();
+            assert!(samples_for(part, 20).unwrap() <= samples, "{samples}");
+            // Below 2^-20 of a part per million nothing is smaller.
+            assert!(samples_for(part - 1, 20).is_none_or(|needed| needed > samples));
+        }
     }
 }

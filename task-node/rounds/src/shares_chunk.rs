@@ -27,7 +27,10 @@ pub(crate) const MAX_TABLE_ENTRIES: usize = 1 << 17;
 
 /// 3 (job) + 3 (claim) + 14 (96 bits) + 5 (32 bits) + 4 + 2.
 const MAX_SHARE_BYTES: usize = 31;
-const _: () = assert!(SHARES_PER_CHUNK * MAX_SHARE_BYTES + 2 <= MAX_CHUNK_BYTES);
+/// A varint of at most [`SHARES_PER_CHUNK`].
+const MAX_COUNT_BYTES: usize = 2;
+const _: () = assert!(SHARES_PER_CHUNK < 1 << (7 * MAX_COUNT_BYTES));
+const _: () = assert!(MAX_COUNT_BYTES + SHARES_PER_CHUNK * MAX_SHARE_BYTES <= MAX_CHUNK_BYTES);
 const _: () = assert!(MAX_TABLE_ENTRIES <= 1 << 21);
 
 /// Four varints of one byte, nonce and version bits. With it a claimed count is checked before memory is reserved.
@@ -36,6 +39,11 @@ const MIN_SHARE_BYTES: usize = 10;
 /// BIP320's bits start here.
 const VERSION_SHIFT: u32 = 13;
 const _: () = assert!(VersionMask::BIP320.to_u32() == 0xffff << VERSION_SHIFT);
+
+/// The most bytes a chunk of so many shares can have.
+pub(crate) fn most_chunk_bytes(shares: u32) -> u64 {
+    (MAX_COUNT_BYTES as u64).saturating_add(u64::from(shares) * MAX_SHARE_BYTES as u64)
+}
 
 /// A share as a bundle holds it. Its order is the canonical one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

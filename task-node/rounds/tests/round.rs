@@ -2,183 +2,18 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/node.rs"]
+mod node;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use bitcoin::Network;
-use chain::bitcoind::find_binary;
-use chain::{BitcoinNode, Bitcoind, BitcoindOptions, PrivateChain};
-use content::{BlockStore, FetchOptions, Fetcher, MemoryStore, Source};
+use content::{BlockStore as _, MemoryStore, Source};
+use node::{Node, identity, moment, n, now, submission};
 use pow::{ShareDifficulty, Work};
-use rounds::{
-    AuditFailure, AuditUnavailable, Auditor, PoolRules, RoundKeeper, RulesParts, Submission,
-    Submitted, seal,
-};
-use store::{Identity, Mark, NewShare, Recorded, Seal, ShareStore, SqliteStore, Tip};
+use rounds::{AuditFailure, AuditUnavailable, seal};
+use store::Recorded;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use work::{
-    Claim, Clock as _, DuplicateFilter, Extranonce, Extranonce1, Freshness, Job, JobTemplate,
-    K2Address, PayoutScript, PoolTag, RoundNumber, ShareContext, ShareFields, SystemClock, TaskId,
-    UnixTime, Verdict, VersionMask, check_share,
-};
-
-struct Node {
-    bitcoind: Bitcoind,
-    store: Arc<dyn ShareStore>,
-    blocks: Arc<MemoryStore>,
-    rules: Arc<PoolRules>,
-    payout: PayoutScript,
-    dir: tempfile::TempDir,
-}
-
-fn identity() -> Identity {
-    Identity {
-        task: TaskId::from_bytes([7; 32]),
-        node: K2Address::from_bytes([0xa0; 32]),
-    }
-}
-
-fn n(number: u64) -> RoundNumber {
-    RoundNumber::new(number).unwrap()
-}
-
-impl Node {
-    async fn start() -> Self {
-        let binary = find_binary(None).unwrap_or_else(|error| panic!("{error}"));
-        let dir = tempfile::tempdir().unwrap();
-        let options =
-            BitcoindOptions::new(binary, dir.path().join("bitcoin"), PrivateChain::Regtest);
-        let bitcoind = Bitcoind::start(options)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let payout = PayoutScript::parse(
-            "wpkh(0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798)",
-            Network::Regtest,
-        )
-        .unwrap();
-        bitcoind.generate(3, payout.as_script()).await.unwrap();
-        let parts = RulesParts::usual(
-            identity().task,
-            Network::Regtest,
-            payout.as_script().to_owned(),
-        );
-        Self {
-            bitcoind,
-            store: Arc::new(
-                SqliteStore::open(&dir.path().join("shares.sqlite"), identity()).unwrap(),
-            ),
-            blocks: Arc::new(MemoryStore::default()),
-            rules: Arc::new(PoolRules::new(parts).unwrap()),
-            payout,
-            dir,
-        }
-    }
-
-    async fn keeper(&self) -> RoundKeeper {
-        let blocks: Arc<dyn BlockStore> = Arc::clone(&self.blocks) as _;
-        RoundKeeper::new(
-            Arc::clone(&self.store),
-            blocks,
-            Arc::clone(&self.rules),
-            Duration::ZERO,
-        )
-        .await
-        .unwrap()
-    }
-
-    async fn mark(&self) -> Mark {
-        let info = self.bitcoind.node().chain_info().await.unwrap();
-        Mark {
-            at: SystemClock::new().now(),
-            tip: Tip {
-                hash: info.tip,
-                height: info.height,
-            },
-        }
-    }
-
-    fn auditor(&self, blocks: Arc<MemoryStore>) -> Auditor {
-        self.auditor_asking(Vec::new(), blocks)
-    }
-
-    fn auditor_asking(&self, sources: Vec<Source>, blocks: Arc<MemoryStore>) -> Auditor {
-        let fetcher = Fetcher::new(sources, blocks, FetchOptions::default()).unwrap();
-        Auditor::new(
-            Arc::clone(&self.rules),
-            fetcher,
-            self.bitcoind.node(),
-            Arc::clone(&self.store),
-            10_000,
-        )
-    }
-
-    /// Mines shares on the node's present template and records them.
-    async fn work(&self, round: RoundNumber, miner: u8, count: usize) -> Vec<Recorded> {
-        let template = self
-            .bitcoind
-            .node()
-            .block_template()
-            .await
-            .unwrap()
-            .template;
-        let template = Arc::new(JobTemplate::new(
-            &template,
-            &self.payout,
-            PoolTag::default(),
-        ));
-        let claim = Claim {
-            task: identity().task,
-            round,
-            node: identity().node,
-            miner: K2Address::from_bytes([miner; 32]),
-            difficulty: ShareDifficulty::MIN,
-            extension: Vec::new(),
-        };
-        let job = Arc::new(Job::new(Arc::clone(&template), claim).unwrap());
-        let now = SystemClock::new().now();
-        let context = ShareContext {
-            job: &job,
-            freshness: Freshness::Current,
-            version_mask: VersionMask::BIP320,
-            now,
-        };
-        let mut seen = DuplicateFilter::new(1000);
-        let mut recorded = Vec::new();
-        for nonce in 0.. {
-            if recorded.len() == count {
-                break;
-            }
-            let fields = ShareFields {
-                extranonce: Extranonce::join(Extranonce1::from_u32(u32::from(miner)), [0; 8]),
-                ntime: template.cur_time(),
-                nonce,
-                version_bits: None,
-            };
-            if let Verdict::Credited(share) = check_share(&context, &fields, &mut seen).verdict {
-                let share = NewShare {
-                    share,
-                    worker: "rig".to_owned(),
-                    at: now,
-                };
-                recorded.push(self.store.record_share(share).await.unwrap());
-            }
-        }
-        recorded
-    }
-}
-
-fn submission(round: RoundNumber, seal: &Seal) -> Submission {
-    Submission {
-        round,
-        node: identity().node,
-        submitted: Submitted {
-            cid: seal.cid,
-            shares: seal.shares,
-            work: seal.work,
-            root: seal.root,
-        },
-    }
-}
 
 /// A gateway that has nothing.
 async fn not_found() -> String {
@@ -194,10 +29,6 @@ async fn not_found() -> String {
         }
     });
     url
-}
-
-fn now() -> UnixTime {
-    SystemClock::new().now()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,12 +156,4 @@ async fn a_crash_between_close_and_seal_gives_the_same_bundle() {
         .unwrap();
     assert_eq!(again, resumed);
     assert!(node.dir.path().exists());
-}
-
-fn moment(mark: &Mark) -> rounds::Moment {
-    rounds::Moment {
-        at: mark.at,
-        height: mark.tip.height,
-        tip: mark.tip.hash,
-    }
 }

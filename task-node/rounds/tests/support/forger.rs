@@ -229,6 +229,44 @@ impl Draft {
     }
 }
 
+/// A bundle in which one chunk holds other shares and says to have other work; everything else is made to fit.
+pub fn replace_chunk(
+    bundle: &EncodedBundle,
+    index: usize,
+    chunk: Vec<u8>,
+    work: Work,
+) -> (Cid, Blocks) {
+    let mut blocks = Blocks::of(bundle);
+    let block = content::Block::new(content::Codec::Raw, Bytes::from(chunk)).unwrap();
+    blocks.0.insert(*block.cid(), block.bytes().clone());
+    let mut chunks = bundle.root.chunks().to_vec();
+    (chunks[index].cid, chunks[index].work) = (*block.cid(), work);
+    let leaves: Vec<Leaf> = chunks
+        .iter()
+        .map(|chunk| Leaf {
+            digest: chunk.cid.hash().digest().try_into().unwrap(),
+            shares: u64::from(chunk.shares),
+            work: chunk.work,
+        })
+        .collect();
+    let tree = MerkleSumTree::new(&leaves).unwrap();
+    let bytes = |work: Work| Ipld::Bytes(work.to_hashes().to_be_bytes().to_vec());
+    let mut root = map(from_cbor(&blocks.get(&bundle.cid).unwrap()));
+    let links = chunks.iter().map(|chunk| {
+        Ipld::List(vec![
+            Ipld::Link(chunk.cid),
+            Ipld::Integer(i128::from(chunk.shares)),
+            bytes(chunk.work),
+        ])
+    });
+    root.insert("shares".to_owned(), Ipld::List(links.collect()));
+    let mut totals = map(root["totals"].clone());
+    totals.insert("work".to_owned(), bytes(tree.work()));
+    root.insert("totals".to_owned(), Ipld::Map(totals));
+    root.insert("sum".to_owned(), Ipld::Bytes(tree.root().to_vec()));
+    seal_root(&root, blocks)
+}
+
 /// Adds a root block as it stands.
 pub fn seal_root(root: &Map, mut blocks: Blocks) -> (Cid, Blocks) {
     let bytes = to_cbor(&Ipld::Map(root.clone()));
