@@ -14,8 +14,8 @@ use bitcoin::{Amount, BlockHash};
 use cid::Cid;
 use pow::Work;
 use work::{
-    Freshness, Job, JobTemplate, K2Address, RejectReason, RoundNumber, ShareContext, UnixTime,
-    Verdict, VersionMask, block_subsidy, check_share,
+    Freshness, Job, JobTemplate, K2Address, RoundNumber, ShareContext, UnixTime, Verdict,
+    VersionMask, block_subsidy, check_share,
 };
 
 use crate::audit_failure::{AuditFailure, End};
@@ -137,6 +137,10 @@ fn run(
     let mut shares = ShareAudit {
         bundle,
         head,
+        now: head
+            .closed
+            .at
+            .plus(expectation.rules.time_grace_seconds().into()),
         stage: seen.stage(*bundle.cid()),
         job: None,
         last: None,
@@ -155,6 +159,10 @@ fn run(
         for chunk in bundle.present() {
             shares.check_chunk(chunk)?;
         }
+    }
+    // Last, because a bundle that is wrong is wrong without it: no verdict is only for what nothing speaks against.
+    if shares.stage.is_too_many() {
+        return Err(AuditFailure::SeenFull);
     }
     let summary = AuditSummary {
         cid: *bundle.cid(),
@@ -359,6 +367,9 @@ fn check_job(
 struct ShareAudit<'a> {
     bundle: &'a Bundle,
     head: &'a BundleHead,
+    /// The latest the last share can have come. The close is taken down before the round is closed, so a share can
+    /// come after it; without the grace a miner with its clock two hours ahead could make its node's round invalid.
+    now: UnixTime,
     stage: Stage<'a>,
     /// The job of the share before: shares are sorted, so each job is rebuilt once.
     job: Option<(u32, u32, Arc<Job>, Work)>,
@@ -409,11 +420,10 @@ impl ShareAudit<'_> {
             // Whether the previous block was a tip of the round has been checked for the whole job.
             freshness: Freshness::Current,
             version_mask: VersionMask::BIP320,
-            now: self.head.closed.at,
+            now: self.now,
         };
         let credited = match check_share(&context, &share.fields(), &mut self.stage).verdict {
             Verdict::Credited(credited) => credited,
-            Verdict::Rejected(RejectReason::TooManyShares) => return Err(AuditFailure::SeenFull),
             Verdict::Rejected(reason) => {
                 return Err(AuditFailure::Share {
                     chunk,

@@ -12,16 +12,20 @@ use work::{SeenError, SeenShares};
 /// submitting them first. Auditing a bundle again finds nothing new and changes nothing.
 #[derive(Debug)]
 pub struct SeenInRound {
-    by_hash: HashMap<BlockHash, Cid>,
+    /// Which bundle counts a share, by its position in `bundles`: a name beside each of millions of hashes would take
+    /// three times their room.
+    by_hash: HashMap<BlockHash, u32>,
+    bundles: Vec<Cid>,
     capacity: usize,
 }
 
 impl SeenInRound {
-    /// Room for `capacity` shares (about 100 bytes each).
+    /// Room for `capacity` shares (about 75 bytes each at the worst).
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             by_hash: HashMap::new(),
+            bundles: Vec::new(),
             capacity,
         }
     }
@@ -38,18 +42,32 @@ impl SeenInRound {
         self.by_hash.is_empty()
     }
 
+    fn position(&self, cid: &Cid) -> Option<u32> {
+        let at = self.bundles.iter().position(|known| known == cid)?;
+        u32::try_from(at).ok()
+    }
+
     pub(crate) fn stage(&self, cid: Cid) -> Stage<'_> {
         Stage {
             round: self,
-            cid,
+            known_as: self.position(&cid),
             mine: HashSet::new(),
             fresh: 0,
         }
     }
 
     pub(crate) fn commit(&mut self, cid: Cid, hashes: HashSet<BlockHash>) {
+        // An empty bundle has nothing to remember, and there can be any number of them.
+        if hashes.is_empty() {
+            return;
+        }
+        let index = self.position(&cid).unwrap_or_else(|| {
+            self.bundles.push(cid);
+            // Each holds a share no other one has, so there are no more of them than there is room for shares.
+            (self.bundles.len() - 1) as u32
+        });
         self.by_hash
-            .extend(hashes.into_iter().map(|hash| (hash, cid)));
+            .extend(hashes.into_iter().map(|hash| (hash, index)));
     }
 }
 
@@ -57,13 +75,19 @@ impl SeenInRound {
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
     round: &'a SeenInRound,
-    cid: Cid,
+    known_as: Option<u32>,
     mine: HashSet<BlockHash>,
     /// How many of them the round does not know yet.
     fresh: usize,
 }
 
 impl Stage<'_> {
+    /// Whether the round has no room for these shares. They are collected all the same: a lie further on in the bundle
+    /// is a lie whatever room there is, and a bundle is bounded by itself.
+    pub(crate) fn is_too_many(&self) -> bool {
+        self.round.by_hash.len() + self.fresh > self.round.capacity
+    }
+
     pub(crate) fn into_hashes(self) -> HashSet<BlockHash> {
         self.mine
     }
@@ -72,11 +96,8 @@ impl Stage<'_> {
 impl SeenShares for Stage<'_> {
     fn insert(&mut self, hash: BlockHash) -> Result<(), SeenError> {
         match self.round.by_hash.get(&hash) {
-            Some(cid) if *cid != self.cid => return Err(SeenError::Duplicate),
+            Some(bundle) if Some(*bundle) != self.known_as => return Err(SeenError::Duplicate),
             Some(_) => {}
-            None if self.round.by_hash.len() + self.fresh >= self.round.capacity => {
-                return Err(SeenError::Full);
-            }
             None => self.fresh += 1,
         }
         if self.mine.insert(hash) {
@@ -104,6 +125,9 @@ mod tests {
         for n in hashes {
             stage.insert(BlockHash::from_byte_array([*n; 32]))?;
         }
+        if stage.is_too_many() {
+            return Err(SeenError::Full);
+        }
         let hashes = stage.into_hashes();
         seen.commit(cid(bundle), hashes);
         Ok(())
@@ -121,6 +145,9 @@ mod tests {
         assert_eq!(count(&mut seen, 2, &[3]), Err(SeenError::Full));
         assert_eq!(count(&mut seen, 2, &[2]), Err(SeenError::Duplicate));
         assert_eq!(count(&mut seen, 1, &[1, 1]), Err(SeenError::Duplicate));
+        assert_eq!(count(&mut seen, 2, &[3, 3]), Err(SeenError::Duplicate));
         assert_eq!(seen.len(), 2);
+        assert_eq!(count(&mut seen, 3, &[]), Ok(()));
+        assert_eq!(seen.bundles.len(), 1);
     }
 }

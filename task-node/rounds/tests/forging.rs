@@ -658,14 +658,11 @@ fn times_no_block_can_have() {
             ),
         }
     }
-    // Two hours ahead of the round's close, and a second more.
-    for (ahead, valid) in [(7200, true), (7201, false)] {
-        let share = mine(
-            &template(FIRST_TIP),
-            claim(1),
-            1,
-            (CLOSED_AT - 50) as u32 + 7201,
-        );
+    // Two hours ahead of the round's close, and as much more as header times may be off: a miner can send a share with
+    // the latest time allowed in the second after its node took down the close, and must not spoil the node's round.
+    let limit = 7200 + u64::from(rules().time_grace_seconds());
+    for (ahead, valid) in [(7201, true), (limit, true), (limit + 1, false)] {
+        let share = mine(&template(FIRST_TIP), claim(1), 1, CLOSED_AT as u32 + 7201);
         let mut head = head();
         head.closed.at = UnixTime(u64::from(share.fields().ntime) - ahead);
         let bundle = bundle_of(head, &[share]);
@@ -792,6 +789,30 @@ fn a_forgery_does_not_shadow_the_honest_bundle() {
         &mut seen,
     )
     .unwrap();
+}
+
+#[test]
+fn a_full_memory_does_not_save_a_forgery_from_its_verdict() {
+    // Whoever fills the auditor's memory with cheap but valid shares must not thereby silence it about a lie.
+    let mut forged = draft();
+    let last = forged.shares.len() - 1;
+    forged.shares[last].nonce ^= 1;
+    forged.sort();
+    let (cid, blocks) = forged.seal().unwrap();
+    let audit = |cid, blocks, seen: &mut SeenInRound| {
+        audit_with(cid, blocks, node(), &rules(), &facts(), seen).unwrap_err()
+    };
+    let mut full = SeenInRound::new(1);
+    let failure = audit(&cid, &blocks, &mut full);
+    assert_eq!(
+        rejected(&failure),
+        Some(&RejectReason::LowDifficulty),
+        "{failure}"
+    );
+    // What is valid but for the memory gets no verdict, and leaves nothing behind.
+    let failure = audit(&HONEST.cid, &Blocks::of(&HONEST), &mut full);
+    assert!(failure.is_own_trouble(), "{failure}");
+    assert!(full.is_empty());
 }
 
 #[test]
