@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use chain::BitcoinNode;
+use content::car::CarError;
 use content::{BlockStore, DagLimits, MemoryStore, parse_cid};
 use rounds::{
     AuditSummary, AuditUnavailable, Auditor, BundleRoot, Submission, Submitted, USUAL_SAMPLES,
@@ -36,7 +37,17 @@ pub(super) async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         cid,
         blocks,
         max_bytes,
-    } = locate(&args.bundle, &config).await?;
+    } = match locate(&args.bundle, &config).await? {
+        Ok(located) => located,
+        Err(reason) => {
+            if args.json {
+                output::json(&json!({ "cid": null, "valid": false, "reason": reason }))?;
+            } else {
+                output::line(&format!("false: {reason}"))?;
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let fetcher = open_fetcher(&config, blocks)?;
     let (bitcoin, _) = open_bitcoin(&config)?;
 
@@ -156,17 +167,18 @@ struct Located {
     max_bytes: u64,
 }
 
-/// A CAR file is read into memory, a CID is looked up and fetched.
-async fn locate(text: &str, config: &Config) -> anyhow::Result<Located> {
+/// A CAR file is read into memory, a CID is looked up and fetched. A CAR file with a block that is not what its CID says is
+/// no bundle; the reason is the verdict.
+async fn locate(text: &str, config: &Config) -> anyhow::Result<Result<Located, String>> {
     let file = Path::new(text);
     if !file.is_file() {
         let cid = parse_cid(text)
             .with_context(|| format!("`{text}` is neither a file nor the CID of a bundle"))?;
-        return Ok(Located {
+        return Ok(Ok(Located {
             cid,
             blocks: Arc::new(open_blocks(config)?),
             max_bytes: config.max_bundle_bytes,
-        });
+        }));
     }
     let limits = DagLimits {
         max_total_bytes: config.max_bundle_bytes,
@@ -174,14 +186,21 @@ async fn locate(text: &str, config: &Config) -> anyhow::Result<Located> {
     };
     let store = MemoryStore::new();
     let reader = tokio::io::BufReader::new(tokio::fs::File::open(file).await?);
-    let report = content::car::import(reader, None, &store, limits)
-        .await
-        .with_context(|| format!("{} is not a CAR file of a bundle", file.display()))?;
-    Ok(Located {
+    let report = match content::car::import(reader, None, &store, limits).await {
+        Ok(report) => report,
+        Err(error @ (CarError::BadBlock { .. } | CarError::Dag(_))) => {
+            return Ok(Err(error.to_string()));
+        }
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("{} is not a CAR file of a bundle", file.display()));
+        }
+    };
+    Ok(Ok(Located {
         cid: report.root,
         blocks: Arc::new(store),
         max_bytes: u64::MAX,
-    })
+    }))
 }
 
 /// This node's own view of its rounds. Somebody who runs no node has none; the temporary store says so.

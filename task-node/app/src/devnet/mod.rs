@@ -49,7 +49,7 @@ pub async fn run(args: &DevnetArgs, stop: CancellationToken) -> anyhow::Result<R
     say(&format!("data and logs in {}", dir.display()));
 
     let mut network = Network::start(args, &dir, &stop).await?;
-    let played = tokio::select! {
+    let mut played = tokio::select! {
         played = rounds::play(args, &mut network) => played,
         () = stop.cancelled() => Err(anyhow::anyhow!("stopped before the last round")),
     };
@@ -64,7 +64,7 @@ pub async fn run(args: &DevnetArgs, stop: CancellationToken) -> anyhow::Result<R
         say("Ctrl-C stops everything");
         tokio::select! {
             () = stop.cancelled() => {}
-            ended = network.watch() => ended?,
+            ended = network.watch() => if let Err(error) = ended { played = Err(error) },
         }
     }
     say("stopping all processes");
