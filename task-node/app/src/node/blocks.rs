@@ -5,31 +5,52 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Block;
-use bitcoin::consensus::encode::deserialize_hex;
-use chain::{BitcoinNode, Standing};
+use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
+use chain::{BitcoinNode, Standing, SubmitOutcome};
 use store::{BlockStatus, ShareStore};
+use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
-/// How often found blocks are looked up.
+/// How often found blocks are looked up, and those that wait are offered again.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How many of the last blocks are looked up. Older ones are buried.
 const RECENT: u32 = 200;
+/// What bitcoind says of a block whose parent it has not seen (`validation.cpp`, `AcceptBlockHeader`).
+const NO_PARENT: &str = "prev-blk-not-found";
 
-/// Keeps the status of found blocks true: a block that lost to a sibling is stale, and may come back.
+/// Whether the node has judged the block. One that lacks its parent is behind, and may still take it.
+pub(super) fn is_final(outcome: &SubmitOutcome) -> bool {
+    !matches!(outcome, SubmitOutcome::Rejected(reason) if reason == NO_PARENT)
+}
+
+/// Writes a block to where [`follow`] finds it, whole or not at all.
+pub(super) async fn keep(file: &Path, block: &Block) -> std::io::Result<()> {
+    let part = file.with_extension("part");
+    let mut writing = tokio::fs::File::create(&part).await?;
+    writing.write_all(serialize_hex(block).as_bytes()).await?;
+    writing.sync_all().await?;
+    tokio::fs::rename(part, file).await
+}
+
+/// Offers the blocks that no node has taken yet, of this run and of earlier ones, and keeps the status of all true: a
+/// block that lost to a sibling is stale, and may come back.
 pub(super) async fn follow(
     chain: Arc<dyn BitcoinNode>,
     store: Arc<dyn ShareStore>,
+    found_dir: PathBuf,
     stop: CancellationToken,
 ) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+    let following = async {
+        loop {
+            resubmit(&found_dir, chain.as_ref()).await;
+            if let Err(error) = look_up(chain.as_ref(), store.as_ref()).await {
+                tracing::warn!(%error, "found blocks could not be looked up");
+            }
+            tokio::time::sleep(INTERVAL).await;
         }
-        if let Err(error) = look_up(chain.as_ref(), store.as_ref()).await {
-            tracing::warn!(%error, "found blocks could not be looked up");
-        }
-    }
+    };
+    // Cut off anywhere: a file goes only after its block was taken.
+    let _ = stop.run_until_cancelled(following).await;
 }
 
 async fn look_up(chain: &dyn BitcoinNode, store: &dyn ShareStore) -> anyhow::Result<()> {
@@ -51,27 +72,33 @@ async fn look_up(chain: &dyn BitcoinNode, store: &dyn ShareStore) -> anyhow::Res
     Ok(())
 }
 
-/// Submits the blocks that an earlier run found and could not hand over before it ended.
-pub(super) async fn resubmit(found_dir: PathBuf, chain: Arc<dyn BitcoinNode>) {
-    let Ok(entries) = std::fs::read_dir(&found_dir) else {
+async fn resubmit(found_dir: &Path, chain: &dyn BitcoinNode) {
+    let Ok(entries) = std::fs::read_dir(found_dir) else {
         return;
     };
     let files = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "hex")) {
-        match resubmit_one(&file, chain.as_ref()).await {
-            Ok(outcome) => {
-                tracing::info!(file = %file.display(), outcome, "a block of an earlier run was submitted");
+        match resubmit_one(&file, chain).await {
+            Ok(outcome) if is_final(&outcome) => {
+                tracing::info!(file = %file.display(), ?outcome, "a block that waited was submitted");
                 let _ = std::fs::remove_file(&file);
             }
+            Ok(outcome) => {
+                tracing::warn!(file = %file.display(), ?outcome, "a block waits for its parent");
+            }
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "a block of an earlier run waits");
+                tracing::warn!(file = %file.display(), %error, "a block waits for a Bitcoin node");
             }
         }
     }
 }
 
-async fn resubmit_one(file: &Path, chain: &dyn BitcoinNode) -> anyhow::Result<String> {
-    let block: Block = deserialize_hex(std::fs::read_to_string(file)?.trim())?;
-    // Refused or not, the node has judged it.
-    Ok(format!("{:?}", chain.submit_block(&block).await?))
+async fn resubmit_one(file: &Path, chain: &dyn BitcoinNode) -> anyhow::Result<SubmitOutcome> {
+    let block: Block = deserialize_hex(tokio::fs::read_to_string(file).await?.trim())?;
+    // No longer: a node that is away must not keep the others from being asked again.
+    Ok(tokio::time::timeout(INTERVAL, chain.submit_block(&block)).await??)
 }
+
+#[cfg(test)]
+#[path = "blocks_tests.rs"]
+mod tests;

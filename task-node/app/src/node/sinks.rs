@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bitcoin::consensus::encode::serialize_hex;
 use chain::{BitcoinNode, SubmitOutcome};
 use store::{BlockRecord, BlockStatus, NewShare, ShareStore};
 use stratum::{BlockSink, CurrentWork, Recorded, ShareSink, SinkError};
 use tokio_util::task::TaskTracker;
 use work::{Clock, CreditedShare, FoundBlock, K2Address, UnixTime};
+
+use super::blocks::{is_final, keep};
 
 /// Stores shares.
 pub(super) struct StoreSink {
@@ -46,7 +47,7 @@ pub(super) struct NodeSink {
     pub(super) chain: Arc<dyn BitcoinNode>,
     pub(super) store: Arc<dyn ShareStore>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Every found block is written here before it is sent, so that it can be submitted by hand if all else fails.
+    /// Every found block is written here while it is sent, and stays until a node has taken it.
     pub(super) found_dir: PathBuf,
     /// Submissions under way; shutdown waits for them.
     pub(super) tasks: TaskTracker,
@@ -81,13 +82,19 @@ impl BlockSink for NodeSink {
         let (chain, store) = (Arc::clone(&self.chain), Arc::clone(&self.store));
         let file = self.found_dir.join(format!("{}.hex", found.hash));
         self.tasks.spawn(async move {
-            // The network first: every millisecond counts there, and the record can wait.
-            let (outcome, written) = tokio::join!(
+            // The network first, where every millisecond counts; but what is known of the block must not wait for a node
+            // that is away, or it would be lost with the process.
+            let (outcome, written, recorded) = tokio::join!(
+                biased;
                 chain.submit_block(&block),
-                tokio::fs::write(&file, serialize_hex(&block))
+                keep(&file, &block),
+                store.record_block(record.clone())
             );
             if let Err(error) = written {
                 tracing::warn!(%error, file = %file.display(), "the block's file could not be written");
+            }
+            if let Err(error) = recorded {
+                tracing::warn!(%error, hash = %record.hash, "the block could not be recorded; trying again");
             }
             let status = judge(&record, &outcome, &file);
             // In hand: the file has done its work.
@@ -118,6 +125,10 @@ fn judge(
             tracing::info!(%hash, height, miner = %record.miner, worker = record.worker, "BLOCK FOUND and accepted");
             BlockStatus::Accepted
         }
+        Ok(outcome) if !is_final(outcome) => {
+            tracing::error!(%hash, height, ?outcome, "a found block waits: the node lacks its parent");
+            BlockStatus::Submitted
+        }
         Ok(outcome) => {
             tracing::error!(%hash, height, ?outcome, "a found block was refused");
             BlockStatus::Rejected(format!("{outcome:?}"))
@@ -125,7 +136,7 @@ fn judge(
         Err(error) => {
             tracing::error!(
                 %hash, height, %error, file = %file.display(),
-                "a found block could not be submitted: run `bitcoin-cli submitblock $(cat FILE)`"
+                "a found block could not be submitted; it is offered again every minute"
             );
             BlockStatus::Submitted
         }

@@ -172,7 +172,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
 
     let tasks = TaskTracker::new();
     let (work_sender, work) = watch::channel(None);
-    tasks.spawn(feed::run(
+    let mut feed = tasks.spawn(feed::run(
         JobConstants {
             task: config.task,
             node: config.node,
@@ -187,9 +187,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn(blocks::follow(
         Arc::clone(&chain),
         Arc::clone(&store),
+        found_dir.clone(),
         stop.clone(),
     ));
-    tasks.spawn(blocks::resubmit(found_dir.clone(), Arc::clone(&chain)));
 
     let server = Server::start(ServerParts {
         settings: server_settings(&config),
@@ -247,10 +247,17 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tracing::info!(address = %config.http.listen, "HTTP listens");
     let mut http = tokio::spawn(http);
 
-    tokio::select! {
-        () = stop.cancelled() => {}
-        ended = &mut http => ended?.context("HTTP server")?,
-    }
+    let failure = tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        ended = &mut http => Some(match ended {
+            Ok(Ok(())) => anyhow::anyhow!("the HTTP server ended"),
+            Ok(Err(error)) => anyhow::Error::new(error).context("HTTP server"),
+            Err(error) => anyhow::Error::new(error).context("HTTP server"),
+        }),
+        // Miners would go on with what they have until it expires. Whoever started this process can start it again.
+        _ = &mut feed => Some(anyhow::anyhow!("no more work for miners: the watch over the Bitcoin node ended")),
+    };
     // Shares first: what was taken from a miner is stored and acknowledged before the process ends.
     stop.cancel();
     let drained = async {
@@ -266,7 +273,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         tracing::warn!("not everything ended in time; acknowledged shares are on disk");
     }
     tracing::info!("stopped");
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 fn server_settings(config: &Config) -> ServerSettings {
