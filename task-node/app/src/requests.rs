@@ -121,10 +121,11 @@ pub struct JudgedSubmission {
     /// The submitter, base58.
     #[schema(value_type = String)]
     pub staking_key: K2Address,
-    /// Its bundle.
+    /// Its bundle. Whatever else stands here was submitted by somebody who is not paid, and is no error: it would keep
+    /// everybody else from being paid.
     #[schema(value_type = String)]
-    #[serde(with = "text")]
-    pub cid: Cid,
+    #[serde(default, deserialize_with = "text::deserialize_if_any")]
+    pub cid: Option<Cid>,
     /// Votes for less votes against, as Koii's distribution gets them: paid when above zero. Absent: accepted.
     #[serde(default)]
     pub votes: Option<i64>,
@@ -146,11 +147,22 @@ mod text {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cid, D::Error> {
         let text = Cow::<'_, str>::deserialize(deserializer)?;
+        parse(&text).map_err(D::Error::custom)
+    }
+
+    /// `None` for any JSON that is not a CID.
+    pub(super) fn deserialize_if_any<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Cid>, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Ok(value.as_str().and_then(|text| parse(text).ok()))
+    }
+
+    fn parse(text: &str) -> Result<Cid, String> {
         if text.len() > MAX_CHARACTERS {
-            return Err(D::Error::custom("not a CID: too long"));
+            return Err("not a CID: too long".to_owned());
         }
-        text.parse()
-            .map_err(|error| D::Error::custom(format!("not a CID: {error}")))
+        text.parse().map_err(|error| format!("not a CID: {error}"))
     }
 }
 

@@ -269,4 +269,14 @@ impl AuditFailure {
     pub fn is_own_trouble(&self) -> bool {
         matches!(self, Self::SeenFull)
     }
+
+    /// Whether it follows from the bundle's bytes alone, so that whoever reads them finds the same.
+    #[must_use]
+    pub fn is_in_the_bytes(&self) -> bool {
+        match self {
+            Self::Bundle(error) => !matches!(error, BundleError::Missing { .. }),
+            Self::Content(_) => true,
+            _ => false,
+        }
+    }
 }

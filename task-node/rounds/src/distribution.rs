@@ -58,50 +58,115 @@ pub enum DistributeError {
     Distribution(#[from] DistributionError),
 }
 
-/// Fills the PPLNS window of `round`: from it backwards to `first`, the first round of the task anybody knows. `get`
-/// gives a round's accepted bundles (with none in it where none was accepted), or `None` where they are not here.
+/// The PPLNS window of a round while it is filled: from that round backwards to the first one of the task anybody
+/// knows. It asks for one round at a time, so that no more than one need be in memory however far it reaches back.
+///
+/// ```text
+/// let mut window = PayoutWindow::new(rules, round, first);
+/// while let Some(wanted) = window.wanted() {
+///     window.add(rules, accepted_bundles_of(wanted))?;
+/// }
+/// let window = window.finish()?;
+/// ```
+#[derive(Debug, Clone)]
+pub struct PayoutWindow {
+    /// That of the newest job anybody worked on; only rounds without any are passed over for it.
+    size: Work,
+    filling: Option<Window>,
+    next: Option<RoundNumber>,
+    first: RoundNumber,
+}
+
+impl PayoutWindow {
+    /// An empty window that ends with `round` and reaches back to `first` at most.
+    #[must_use]
+    pub fn new(rules: &PoolRules, round: RoundNumber, first: RoundNumber) -> Self {
+        Self {
+            size: rules.pplns_window(Work::ZERO),
+            filling: None,
+            next: Some(round),
+            first,
+        }
+    }
+
+    /// The round to be added next; `None` once the window is full or there is none before.
+    #[must_use]
+    pub fn wanted(&self) -> Option<RoundNumber> {
+        let is_full = self.filling.as_ref().is_some_and(Window::is_full);
+        self.next.filter(|next| !is_full && *next >= self.first)
+    }
+
+    /// Adds the wanted round (with no bundles in it where none was accepted). Every share is hashed: not for a thread
+    /// that others wait for.
+    ///
+    /// # Errors
+    /// [`DistributeError::MissingRound`] when it is another round than the wanted one.
+    pub fn add(
+        &mut self,
+        rules: &PoolRules,
+        accepted: &AcceptedRound,
+    ) -> Result<(), DistributeError> {
+        let Some(wanted) = self.wanted() else {
+            return Ok(());
+        };
+        if accepted.round() != wanted {
+            return Err(self.misses(wanted));
+        }
+        if let Some(bits) = accepted.network_bits() {
+            let mut filling = match self.filling.take() {
+                Some(filling) => filling,
+                None => {
+                    self.size = rules.pplns_window(bits.work());
+                    Window::new(self.size)?
+                }
+            };
+            filling.add_round(wanted, accepted.shares())?;
+            self.filling = Some(filling);
+        }
+        self.next = wanted.previous();
+        Ok(())
+    }
+
+    /// The window as far as it was filled.
+    ///
+    /// # Errors
+    /// [`DistributeError::Pplns`]; never with checked rules.
+    pub fn finish(self) -> Result<Window, DistributeError> {
+        match self.filling {
+            Some(window) => Ok(window),
+            None => Ok(Window::new(self.size)?),
+        }
+    }
+
+    fn misses(&self, round: RoundNumber) -> DistributeError {
+        DistributeError::MissingRound {
+            round,
+            window: self.size,
+            reached: self
+                .filling
+                .as_ref()
+                .map_or(Work::ZERO, |filling| filling.reached()),
+        }
+    }
+}
+
+/// Fills the PPLNS window of `round` where all rounds are at hand. `get` gives a round's accepted bundles, or `None`
+/// where they are not here.
 ///
 /// # Errors
-/// [`DistributeError::MissingRound`] names the first round that has to be fetched; what is already there stays useful.
+/// [`DistributeError::MissingRound`] names the first round that has to be fetched.
 pub fn payout_window<'a>(
     rules: &PoolRules,
     round: RoundNumber,
     first: RoundNumber,
     mut get: impl FnMut(RoundNumber) -> Option<&'a AcceptedRound>,
 ) -> Result<Window, DistributeError> {
-    // The size is that of the newest job anybody worked on; only rounds without any are passed over for it.
-    let mut size = rules.pplns_window(Work::ZERO);
-    let mut window: Option<Window> = None;
-    let mut next = Some(round);
-    while let Some(number) = next.filter(|number| *number >= first) {
-        if window.as_ref().is_some_and(Window::is_full) {
-            break;
-        }
-        let Some(accepted) = get(number) else {
-            let reached = window.as_ref().map_or(Work::ZERO, Window::reached);
-            return Err(DistributeError::MissingRound {
-                round: number,
-                window: size,
-                reached,
-            });
-        };
-        if let Some(bits) = accepted.network_bits() {
-            let mut filling = match window.take() {
-                Some(filling) => filling,
-                None => {
-                    size = rules.pplns_window(bits.work());
-                    Window::new(size)?
-                }
-            };
-            filling.add_round(number, accepted.shares())?;
-            window = Some(filling);
-        }
-        next = number.previous();
+    let mut window = PayoutWindow::new(rules, round, first);
+    while let Some(wanted) = window.wanted() {
+        let accepted = get(wanted).ok_or_else(|| window.misses(wanted))?;
+        window.add(rules, accepted)?;
     }
-    match window {
-        Some(window) => Ok(window),
-        None => Ok(Window::new(size)?),
-    }
+    window.finish()
 }
 
 /// What a distribution depends on besides bundles and rules.

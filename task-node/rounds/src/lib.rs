@@ -6,7 +6,7 @@
 //! 2. [`BundleBuilder`] - a round's shares become content-addressed blocks, the same on every machine.
 //! 3. [`Bundle`] - the blocks read back; anything but the one canonical form is refused.
 //! 4. [`audit()`] - whether a bundle is what its node submitted it as; [`chunks_to_open`] where it is too large to fetch.
-//! 5. [`payout_window`], [`distribute`] - accepted bundles become what the ledger divides.
+//! 5. [`PayoutWindow`], [`distribute`] - accepted bundles become what the ledger divides.
 //!
 //! These are pure. [`RoundKeeper`] and [`Auditor`] are the shells that feed them from stores, sources and a Bitcoin node;
 //! [`RoundBook`] is the life cycle the keeper carries out.
@@ -45,7 +45,7 @@ pub use bundle_root::{
     BundleHead, BundleRoot, ChunkLink, FORMAT, MAX_BUNDLE_BLOCKS, MAX_BUNDLE_BYTES, MAX_ROOT_BYTES,
     MAX_SHARE_CHUNKS, MAX_SHARES, Moment, Totals,
 };
-pub use distribution::{DistributeError, PayoutTerms, distribute, payout_window};
+pub use distribution::{DistributeError, PayoutTerms, PayoutWindow, distribute, payout_window};
 pub use facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
 pub use keeper::{KeeperError, RoundKeeper, encode_round, seal};
 pub use merkle_sum::{Leaf, MerkleSumTree};

@@ -1,6 +1,5 @@
 //! Who is paid for a round: the same answer on every node that knows the same accepted submissions.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -9,8 +8,8 @@ use chain::Standing;
 use k2_interface::Role;
 use ledger::Distribution;
 use rounds::{
-    AcceptedBundle, AcceptedRound, BundleRoot, DistributeError, PayoutTerms, distribute,
-    payout_window,
+    AcceptedBundle, AcceptedRound, Bundle, BundleRoot, DistributeError, PayoutTerms, PayoutWindow,
+    distribute,
 };
 use store::Accepted;
 use work::RoundNumber;
@@ -22,8 +21,29 @@ use crate::requests::{DistributionRequest, OperatorList};
 /// How many rounds one request may catch up on; older ones are named in the error.
 const MAX_CATCH_UP: usize = 256;
 
-/// Rounds with their bundles, as far as they have been read.
-type Read = BTreeMap<RoundNumber, AcceptedRound>;
+/// Shares whose bundles are kept in memory between the rounds of one request, some 16 bytes each.
+const MAX_SHARES_KEPT: u64 = 8_000_000;
+
+/// Rounds that were read for one request. A window reaches far back in a small pool, and rounds that are caught up with
+/// share most of it: the newest stay, as many as there is room for.
+#[derive(Default)]
+struct Read(BTreeMap<RoundNumber, Arc<AcceptedRound>>);
+
+impl Read {
+    fn keep(&mut self, accepted: Arc<AcceptedRound>) {
+        self.0.insert(accepted.round(), accepted);
+        while self.0.len() > 1 && self.shares() > MAX_SHARES_KEPT {
+            self.0.pop_first();
+        }
+    }
+
+    fn shares(&self) -> u64 {
+        let bundles = self.0.values().flat_map(|accepted| accepted.bundles());
+        bundles
+            .map(|accepted| accepted.bundle().root().totals().shares)
+            .sum()
+    }
+}
 
 impl Node {
     /// The list of a round. Rounds before it that were never distributed here are distributed first, because miners'
@@ -40,7 +60,7 @@ impl Node {
         let first = request.first_round.unwrap_or(RoundNumber::ZERO);
         let _one_at_a_time = self.heavy.lock().await;
 
-        let mut read = Read::new();
+        let mut read = Read::default();
         let mut pending = vec![round];
         let mut previous = None;
         while let Some(before) = pending
@@ -93,11 +113,15 @@ impl Node {
                     "a submission of round {number}, which `rounds` does not list"
                 ))
             })?;
-            if submission.votes.is_none_or(|votes| votes > 0) {
-                list.push(Accepted {
-                    node: submission.staking_key,
-                    cid: submission.cid,
-                });
+            if submission.votes.is_some_and(|votes| votes <= 0) {
+                continue;
+            }
+            let node = submission.staking_key;
+            match submission.cid {
+                Some(cid) => list.push(Accepted { node, cid }),
+                None => {
+                    tracing::warn!(round = %number, %node, "an accepted submission names no bundle and earns nothing");
+                }
             }
         }
         for (number, list) in accepted {
@@ -126,22 +150,19 @@ impl Node {
         previous: Option<&Distribution>,
         read: &mut Read,
     ) -> Result<Distribution, HttpError> {
-        let window = loop {
-            match payout_window(&self.rules, round, first, |number| read.get(&number)) {
-                Ok(window) => break window,
-                Err(DistributeError::MissingRound { round: missing, .. }) => {
-                    let accepted = self.read_round(missing).await?;
-                    read.insert(missing, accepted);
-                }
-                Err(error) => return Err(unavailable(error)),
-            }
-        };
-        // A window without any work asks for no round.
-        let accepted = match read.entry(round) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(self.read_round(round).await?),
-        };
-        let pot = self.pot(accepted).await?;
+        let mut window = PayoutWindow::new(&self.rules, round, first);
+        while let Some(wanted) = window.wanted() {
+            let accepted = self.read_round(wanted, read).await?;
+            let rules = Arc::clone(&self.rules);
+            // Hashes every share: seconds for a large round, which no other request must wait for.
+            let filled = tokio::task::spawn_blocking(move || {
+                window.add(&rules, &accepted)?;
+                Ok::<_, DistributeError>(window)
+            });
+            window = filled.await.map_err(unavailable)?.map_err(unavailable)?;
+        }
+        let window = window.finish().map_err(unavailable)?;
+        let pot = self.pot(&*self.read_round(round, read).await?).await?;
         let carried = previous.map_or(Amount::ZERO, |previous| previous.record().undistributed);
         let distribution = distribute(
             &self.rules,
@@ -169,7 +190,14 @@ impl Node {
     }
 
     /// The accepted bundles of a round, fetched where they are not here.
-    async fn read_round(&self, round: RoundNumber) -> Result<AcceptedRound, HttpError> {
+    async fn read_round(
+        &self,
+        round: RoundNumber,
+        read: &mut Read,
+    ) -> Result<Arc<AcceptedRound>, HttpError> {
+        if let Some(accepted) = read.0.get(&round) {
+            return Ok(Arc::clone(accepted));
+        }
         let accepted = self.store.accepted(round).await?.ok_or_else(|| {
             HttpError::Conflict(format!(
                 "the accepted submissions of round {round} are not known to this node: send them along and list the \
@@ -177,25 +205,55 @@ impl Node {
             ))
         })?;
         let mut bundles = Vec::with_capacity(accepted.len());
-        for Accepted { node, cid } in accepted {
-            let bundle = self
-                .auditor
-                .read(&cid)
-                .await
-                .map_err(unavailable)?
-                .map_err(|failure| {
-                    HttpError::Unavailable(format!(
-                        "the accepted bundle {cid} of {node} in round {round} cannot be read: {failure}"
-                    ))
-                })?;
-            // Unpacking a large bundle hashes every share once.
-            let bundle = tokio::task::spawn_blocking(move || AcceptedBundle::new(Arc::new(bundle)))
-                .await
-                .map_err(unavailable)?
-                .map_err(unavailable)?;
-            bundles.push(bundle);
+        for accepted in accepted {
+            if let Some(bundle) = self.read_accepted(round, accepted).await? {
+                // Unpacking a large bundle hashes every share once.
+                let bundle =
+                    tokio::task::spawn_blocking(move || AcceptedBundle::new(Arc::new(bundle)))
+                        .await
+                        .map_err(unavailable)?
+                        .map_err(unavailable)?;
+                bundles.push(bundle);
+            }
         }
-        AcceptedRound::new(round, bundles).map_err(unavailable)
+        let accepted = Arc::new(AcceptedRound::new(round, bundles).map_err(unavailable)?);
+        read.keep(Arc::clone(&accepted));
+        Ok(accepted)
+    }
+
+    /// One accepted bundle; `None` where what was accepted is no bundle of its submitter in this round.
+    ///
+    /// Koii lets a submission pass that no auditor happened to draw. If its bytes say that it cannot count, they say so
+    /// to every node: it earns nothing, and must not keep everybody else from being paid.
+    async fn read_accepted(
+        &self,
+        round: RoundNumber,
+        Accepted { node, cid }: Accepted,
+    ) -> Result<Option<Bundle>, HttpError> {
+        let failure = match self.auditor.read(&cid).await.map_err(unavailable)? {
+            Ok(bundle) => {
+                let head = bundle.root().head();
+                // Not its rules: rounds from before a change of them count on.
+                let network = self.rules.network();
+                if (head.task, head.network, head.round, head.node)
+                    == (self.task, network, round, node)
+                {
+                    return Ok(Some(bundle));
+                }
+                format!(
+                    "it is that of node {} in round {} of task {}",
+                    head.node, head.round, head.task
+                )
+            }
+            Err(failure) if failure.is_in_the_bytes() => failure.to_string(),
+            Err(failure) => {
+                return Err(HttpError::Unavailable(format!(
+                    "the accepted bundle {cid} of {node} in round {round} cannot be read: {failure}"
+                )));
+            }
+        };
+        tracing::warn!(%round, %node, %cid, failure, "an accepted submission earns nothing");
+        Ok(None)
     }
 
     /// What the round's blocks on the best chain pay.
