@@ -130,6 +130,18 @@ pub enum NodeError {
         /// The node's name in the configuration.
         node: String,
     },
+    /// The node has yet to fetch blocks that others have, so it cannot say what the tip was.
+    #[error(
+        "bitcoin node {node} is catching up (block {height} of {headers}): ask again when it has all blocks"
+    )]
+    CatchingUp {
+        /// The node's name in the configuration.
+        node: String,
+        /// Its tip's height.
+        height: u32,
+        /// The height of the best header it knows.
+        headers: u32,
+    },
     /// A block the question is about is not known to the node.
     #[error("bitcoin node {node} does not know block {hash}")]
     UnknownBlock {

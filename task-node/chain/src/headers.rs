@@ -15,6 +15,9 @@ const EPOCH: u32 = 2016;
 /// A re-org during a question with several look-ups makes it start over this often.
 const ATTEMPTS: usize = 3;
 
+/// How many headers a node may know above its tip while it counts as level: blocks take a moment to arrive.
+const LEVEL: u32 = 2;
+
 /// What is known about the block a job builds on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderFacts {
@@ -66,7 +69,15 @@ pub async fn tip_height_at(node: &dyn BitcoinNode, time: u32) -> Result<Option<u
 
 /// `None`: the chain moved.
 async fn search(node: &dyn BitcoinNode, time: u32) -> Result<Option<Option<u32>>, NodeError> {
-    let tip = node.chain_info().await?.height;
+    let info = node.chain_info().await?;
+    let tip = info.height;
+    if info.is_downloading() || info.headers > tip.saturating_add(LEVEL) {
+        return Err(NodeError::CatchingUp {
+            node: node.name().into(),
+            height: tip,
+            headers: info.headers,
+        });
+    }
     // The first height in low..high whose median time past is above `time`; `high` (above the tip) if there is none.
     let (mut low, mut high) = (0, tip.saturating_add(1));
     while low < high {

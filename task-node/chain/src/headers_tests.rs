@@ -16,6 +16,9 @@ struct HeaderChain {
     active: Vec<HeaderInfo>,
     stale: Vec<HeaderInfo>,
     look_ups: AtomicUsize,
+    /// Headers known above the tip, their blocks not there yet.
+    ahead: u32,
+    downloading: bool,
 }
 
 fn info(height: u32, prev: BlockHash, time: u32, bits: u32, median: u32) -> HeaderInfo {
@@ -52,6 +55,8 @@ impl HeaderChain {
             active,
             stale: Vec::new(),
             look_ups: AtomicUsize::new(0),
+            ahead: 0,
+            downloading: false,
         }
     }
 
@@ -84,10 +89,10 @@ impl BitcoinNode for HeaderChain {
         Ok(ChainInfo {
             network: self.network,
             height: self.tip().height,
-            headers: self.tip().height,
+            headers: self.tip().height + self.ahead,
             tip: self.tip().hash,
             chain_work: self.tip().chain_work,
-            initial_block_download: false,
+            initial_block_download: self.downloading,
             verification_ppm: 1_000_000,
             difficulty: "1".into(),
         })
@@ -124,6 +129,32 @@ fn next(first_time: u32, last_time: u32, bits: u32) -> u32 {
     )
     .unwrap()
     .to_consensus()
+}
+
+/// An auditor whose node comes back after some hours knows no block of the round; that is no reason to call honest
+/// bundles false.
+#[tokio::test]
+async fn a_node_that_is_catching_up_does_not_speak_of_the_past() {
+    let blocks = (0..20).map(|n| (1_700_000_000 + 600 * n, 0x207f_ffff));
+    let at = 1_700_000_000 + 600 * 10;
+    for (network, ahead, downloading, answers) in [
+        (Network::Bitcoin, 0, false, true),
+        (Network::Bitcoin, 2, false, true),
+        (Network::Bitcoin, 3, false, false),
+        (Network::Bitcoin, 0, true, false),
+        // Test chains stand still for days, and bitcoind then says that it is downloading.
+        (Network::Regtest, 0, true, true),
+    ] {
+        let chain = HeaderChain {
+            ahead,
+            downloading,
+            ..HeaderChain::new(network, blocks.clone())
+        };
+        match tip_height_at(&chain, at).await {
+            Ok(height) => assert!(answers && height == Some(10), "{ahead} {downloading}"),
+            Err(error) => assert!(!answers && matches!(error, NodeError::CatchingUp { .. })),
+        }
+    }
 }
 
 /// The four mainnet cases of Bitcoin Core's `src/test/pow_tests.cpp`.

@@ -177,6 +177,14 @@ pub struct ChainInfo {
     pub difficulty: String,
 }
 
+impl ChainInfo {
+    /// Whether this is the chain's past rather than its present: initial block download, which bitcoind's word is taken
+    /// for except on test chains (`CChainParams::IsTestChain`), whose tips are often old.
+    pub(crate) fn is_downloading(&self) -> bool {
+        self.initial_block_download && self.network == Network::Bitcoin
+    }
+}
+
 /// One of the node's active ZMQ publishers (`getzmqnotifications`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZmqNotification {

@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bitcoin::{BlockHash, Network};
+use bitcoin::BlockHash;
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
     sync::{mpsc, watch},
@@ -199,7 +199,8 @@ impl Watcher {
         let mut last_log: Option<Instant> = None;
         loop {
             match self.node.chain_info().await {
-                Ok(info) if !info.initial_block_download || !waits_for_sync(info.network) => {
+                // During it bitcoind refuses templates.
+                Ok(info) if !info.is_downloading() => {
                     tracing::info!(node = self.node.name(), chain = info.network.to_core_arg(), height = info.height,
                         tip = %info.tip, "bitcoin node is ready");
                     self.status.send_modify(|s| {
@@ -378,10 +379,4 @@ impl Watcher {
         self.status
             .send_modify(|s| s.error = Some(error.to_string()));
     }
-}
-
-/// bitcoind refuses templates during initial block download, except on its test chains (`CChainParams::IsTestChain`),
-/// whose tips are often old.
-fn waits_for_sync(network: Network) -> bool {
-    network == Network::Bitcoin
 }
