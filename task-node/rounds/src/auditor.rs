@@ -12,7 +12,7 @@ use bitcoin::BlockHash;
 use chain::BitcoinNode;
 use cid::Cid;
 use content::Fetcher;
-use store::ShareStore;
+use store::{RoundRecord, ShareStore};
 use tokio::sync::Mutex;
 use work::{K2Address, RoundNumber, UnixTime};
 
@@ -191,9 +191,8 @@ impl Auditor {
         Ok(verdict.await.map_err(|_| AuditUnavailable::CutOff)??)
     }
 
-    /// When the round began and ended here. Its beginning counts only if this node was already running: whoever joins
-    /// in the middle of a round saw it begin later than everybody else.
-    async fn window(&self, round: RoundNumber, now: UnixTime) -> Result<Option<RoundWindow>, Stop> {
+    /// When the round began and ended, as far as this node saw it.
+    async fn window(&self, round: RoundNumber, now: UnixTime) -> Result<RoundWindow, Stop> {
         let record = self
             .store
             .round(round)
@@ -207,17 +206,7 @@ impl Auditor {
                 .map_err(AuditUnavailable::from)?,
             None => None,
         };
-        let opened_at = match (&record, before) {
-            (Some(record), Some(_)) => record.opened.at,
-            _ => UnixTime(0),
-        };
-        // Nobody can have closed a round in the future. That this node closed it earlier proves nothing about another
-        // one that was asked later, beyond the tolerance of the rules.
-        let closed_at = record.and_then(|record| record.state.closed().map(|closed| closed.at));
-        Ok(Some(RoundWindow {
-            opened_at,
-            closed_at: Some(closed_at.map_or(now, |own| own.min(now))),
-        }))
+        Ok(own_window(record.as_ref(), before.as_ref(), now))
     }
 
     async fn facts(&self, bundle: &Bundle) -> Result<ChainFacts, Stop> {
@@ -306,13 +295,85 @@ fn verdict<T>(outcome: Result<T, Stop>) -> Result<Result<T, AuditFailure>, Audit
 fn expectation<'a>(
     rules: &'a PoolRules,
     submission: &Submission,
-    window: Option<RoundWindow>,
+    window: RoundWindow,
 ) -> Expectation<'a> {
     Expectation {
         rules,
         round: submission.round,
         node: submission.node,
         submitted: submission.submitted,
-        window,
+        window: Some(window),
+    }
+}
+
+/// What this node's records say of when a round began and ended everywhere.
+///
+/// It began after the one before it did. When this node opened the round itself proves nothing: a node that was off for
+/// an hour opened it late, and must not vote against everybody who was there in time.
+///
+/// Nobody can have closed it in the future. That this node closed it earlier proves nothing about another one that was
+/// asked later, beyond the tolerance of the rules.
+fn own_window(
+    record: Option<&RoundRecord>,
+    before: Option<&RoundRecord>,
+    now: UnixTime,
+) -> RoundWindow {
+    let closed_at = record.and_then(|record| record.state.closed().map(|closed| closed.at));
+    RoundWindow {
+        opened_at: before.map_or(UnixTime(0), |before| before.opened.at),
+        closed_at: Some(closed_at.map_or(now, |own| own.min(now))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bitcoin::hashes::Hash as _;
+    use pow::Work;
+    use store::{Mark, RoundState, Tip};
+
+    use super::*;
+
+    fn record(round: u64, opened: u64, closed: Option<u64>) -> RoundRecord {
+        let mark = |at| Mark {
+            at: UnixTime(at),
+            tip: Tip {
+                hash: BlockHash::all_zeros(),
+                height: 0,
+            },
+        };
+        RoundRecord {
+            round: RoundNumber::new(round).unwrap(),
+            opened: mark(opened),
+            state: closed.map_or(RoundState::Open, |closed| RoundState::Closed(mark(closed))),
+            shares: 0,
+            work: Work::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_node_that_slept_through_the_beginning_does_not_hold_it_against_others() {
+        // Round 7 began at 3600 for everybody; this node was off and was told of it at 7000.
+        let (before, late) = (record(6, 20, Some(7010)), record(7, 7000, None));
+        let window = own_window(Some(&late), Some(&before), UnixTime(7200));
+        assert!(window.opened_at <= UnixTime(3600));
+        // Before the one before it nobody can have begun.
+        assert_eq!(window.opened_at, UnixTime(20));
+        // It may have begun at any time where this node was not there for the one before.
+        let window = own_window(Some(&late), None, UnixTime(7200));
+        assert_eq!(window.opened_at, UnixTime(0));
+    }
+
+    #[test]
+    fn a_round_ends_in_the_past() {
+        for (closed, end) in [(None, 7200), (Some(7100), 7100), (Some(9000), 7200)] {
+            let own = record(7, 3600, closed);
+            let window = own_window(Some(&own), None, UnixTime(7200));
+            assert_eq!(window.closed_at, Some(UnixTime(end)));
+        }
+        assert_eq!(
+            own_window(None, None, UnixTime(5)).closed_at,
+            Some(UnixTime(5))
+        );
     }
 }
