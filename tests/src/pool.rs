@@ -3,11 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use chain::bitcoind::find_binary;
-use chain::{Bitcoind, BitcoindOptions, PrivateChain};
+use chain::{Bitcoind, BitcoindOptions, PrivateChain, RpcNode, StoppedBitcoind};
 use orcapool::devnet::child::OwnChild;
 use orcapool::devnet::orca::OrcaNode;
 use tempfile::TempDir;
@@ -67,8 +68,7 @@ pub struct TestPool {
     pub task: TaskId,
     /// The task nodes.
     pub nodes: Vec<TestNode>,
-    /// The Bitcoin node.
-    pub bitcoind: Bitcoind,
+    bitcoind: Option<Bitcoind>,
     // Last, so that it is removed after the processes that write into it.
     _dir: TempDir,
 }
@@ -147,9 +147,36 @@ impl TestPool {
         Ok(Self {
             task,
             nodes,
-            bitcoind,
+            bitcoind: Some(bitcoind),
             _dir: dir,
         })
+    }
+
+    /// The Bitcoin node's RPC.
+    ///
+    /// # Errors
+    /// It is away.
+    pub fn bitcoin(&self) -> anyhow::Result<Arc<RpcNode>> {
+        Ok(self.bitcoind.as_ref().context("bitcoind is away")?.node())
+    }
+
+    /// Stops the Bitcoin node; the result starts it again, on the same ports with a new cookie. (Killed without a word it
+    /// would forget blocks it has not flushed yet, and with them what the pool builds on.)
+    ///
+    /// # Errors
+    /// It is away already.
+    pub async fn stop_bitcoind(&mut self) -> anyhow::Result<StoppedBitcoind> {
+        let bitcoind = self.bitcoind.take().context("bitcoind is away")?;
+        Ok(bitcoind.stop().await?)
+    }
+
+    /// Starts the Bitcoin node again.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_bitcoind(&mut self, stopped: StoppedBitcoind) -> anyhow::Result<()> {
+        self.bitcoind = Some(stopped.start().await?);
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use orcapool_tests::{Answer, PoolOptions, StratumClient, TestPool, address};
 use work::RoundNumber;
 
 async fn best_block(pool: &TestPool) -> Block {
-    let node = pool.bitcoind.node();
+    let node = pool.bitcoin().unwrap();
     let tip = node.best_block_hash().await.unwrap();
     node.block(tip).await.unwrap().unwrap()
 }
@@ -85,7 +85,7 @@ async fn a_block_found_by_the_built_in_miner_is_accepted_by_bitcoind() {
     pool.nodes[0].orca.task(RoundNumber::ZERO).await.unwrap();
     let blocks = wait_for_blocks(&pool, 1).await;
     let block = blocks.last().unwrap();
-    let node = pool.bitcoind.node();
+    let node = pool.bitcoin().unwrap();
     let hash: BlockHash = block["hash"].as_str().unwrap().parse().unwrap();
     let header = node
         .header(hash)
@@ -98,7 +98,7 @@ async fn a_block_found_by_the_built_in_miner_is_accepted_by_bitcoind() {
 }
 
 async fn wait_for_tip(pool: &TestPool, hash: BlockHash) {
-    let node = pool.bitcoind.node();
+    let node = pool.bitcoin().unwrap();
     let arrived = async {
         while node.best_block_hash().await.unwrap() != hash {
             tokio::time::sleep(Duration::from_millis(20)).await;
