@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::BlockHash;
 use chain::BitcoinNode;
@@ -56,7 +57,12 @@ pub struct Auditor {
     seen: Arc<Mutex<BTreeMap<RoundNumber, SeenInRound>>>,
     seen_capacity: usize,
     max_bundle_bytes: u64,
+    serve_within: Duration,
 }
+
+/// How long a bundle may take to be served once its root is here. The sidecar gives up on `/audit` after 300 s, and then
+/// there is no vote: whoever serves a lie drop by drop must not get away with it. 60 MB are 2.4 Mbit/s.
+const SERVE_WITHIN: Duration = Duration::from_secs(200);
 
 /// What of a bundle is opened.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +89,15 @@ impl Auditor {
             seen: Arc::default(),
             seen_capacity,
             max_bundle_bytes: u64::MAX,
+            serve_within: SERVE_WITHIN,
         }
+    }
+
+    /// How long a bundle may take to be served once its root is here, 200 seconds unless set.
+    #[must_use]
+    pub fn with_serve_within(mut self, limit: Duration) -> Self {
+        self.serve_within = limit;
+        self
     }
 
     /// Bundles whose root lets them have more than `limit` bytes are only audited by sample. Without it every bundle
@@ -155,12 +169,13 @@ impl Auditor {
                 if most > limit {
                     return Err(AuditUnavailable::TooLarge { most, limit }.into());
                 }
-                fetch_whole(&self.fetcher, root).await?
+                self.in_time(fetch_whole(&self.fetcher, root)).await?
             }
             Opening::Sample { seed, samples } => {
                 let chunks = chunks_to_open(&root.cid, &root.root, &seed, samples.get())
                     .map_err(AuditFailure::from)?;
-                fetch_parts(&self.fetcher, root, &chunks).await?
+                self.in_time(fetch_parts(&self.fetcher, root, &chunks))
+                    .await?
             }
         };
         let facts = self.facts(&bundle).await?;
@@ -189,6 +204,20 @@ impl Auditor {
             verdict
         });
         Ok(verdict.await.map_err(|_| AuditUnavailable::CutOff)??)
+    }
+
+    /// The root came, so there is a network and a source: what does not follow is not served.
+    async fn in_time(
+        &self,
+        fetch: impl Future<Output = Result<Bundle, Stop>>,
+    ) -> Result<Bundle, Stop> {
+        let limit = self.serve_within;
+        tokio::time::timeout(limit, fetch)
+            .await
+            .unwrap_or_else(|_| {
+                let reason = format!("the whole of it was not served within {limit:?}");
+                Err(AuditFailure::Unavailable(reason).into())
+            })
     }
 
     /// When the round began and ended, as far as this node saw it.

@@ -6,6 +6,7 @@
 mod node;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::Network;
 use content::{BlockStore as _, MemoryStore, Source};
@@ -118,6 +119,55 @@ async fn a_round_from_its_first_share_to_its_verdict() {
         .await
         .unwrap_err();
     assert!(matches!(trouble, AuditUnavailable::Bitcoin(_)), "{trouble}");
+}
+
+/// A gateway that has one block, and keeps everybody waiting for any other.
+async fn slow(block: content::Block) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let block = block.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let length = socket.read(&mut request).await.unwrap();
+                let wanted = format!("/ipfs/{}?format=raw", block.cid());
+                if !String::from_utf8_lossy(&request[..length]).contains(&wanted) {
+                    return std::future::pending().await;
+                }
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    block.bytes().len()
+                );
+                socket.write_all(head.as_bytes()).await.unwrap();
+                socket.write_all(block.bytes()).await.unwrap();
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_served_drop_by_drop_gets_a_verdict() {
+    let node = Node::start().await;
+    let keeper = node.keeper().await;
+    let mark = node.mark().await;
+    keeper.start(n(0), mark).await.unwrap();
+    node.work(n(0), 1, 2).await;
+    let mark = node.mark().await;
+    let seal = keeper.submission(n(0), &|| mark).await.unwrap().unwrap();
+    let root = node.blocks.get(&seal.cid).await.unwrap().unwrap();
+
+    let source = slow(root).await.parse::<Source>().unwrap();
+    let auditor = node
+        .auditor_asking(vec![source], Arc::new(MemoryStore::default()))
+        .with_serve_within(Duration::from_millis(200));
+    let failure = auditor
+        .audit(&submission(n(0), &seal), now())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(matches!(failure, AuditFailure::Unavailable(_)), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
