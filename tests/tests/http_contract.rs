@@ -128,6 +128,33 @@ async fn the_sidecar_s_requests_are_answered_as_it_expects() {
     assert!(is_json(&response));
     assert_eq!(response.text().await.unwrap(), "false");
 
+    // What its submitter signed is no submission of this pool: not valid. An error would be no vote, and K2 accepts
+    // what nobody votes against. What the wrapper itself got wrong is an error.
+    for (field, value, expected) in [
+        ("cid", Value::Null, "false"),
+        ("cid", json!("no CID"), "false"),
+        ("work", json!(5), "false"),
+        ("shares", json!("many"), "false"),
+        ("root", json!([]), "false"),
+        ("roundNumber", json!("0"), "400"),
+        ("stakingKey", json!("nobody"), "400"),
+    ] {
+        let mut lie = submission.clone();
+        lie.insert(field.to_owned(), value);
+        let response = http
+            .post(url("/audit"))
+            .json(&json!({"submission": lie}))
+            .send()
+            .await
+            .unwrap();
+        assert!(is_json(&response));
+        let answer = match response.status().as_u16() {
+            200 => response.text().await.unwrap(),
+            status => status.to_string(),
+        };
+        assert_eq!(answer, expected, "{field}");
+    }
+
     // Distribution of an empty round is the empty list.
     let response = http
         .post(url("/distribution/0"))

@@ -46,6 +46,27 @@ pub struct AuditRequest {
     pub seed: Option<SampleSeed>,
 }
 
+/// The part of `POST /audit` that the wrapper vouches for; what else a submission holds is its submitter's.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditEnvelope {
+    pub(crate) submission: SubmissionEnvelope,
+    #[serde(default, rename = "seed")]
+    _seed: Option<SampleSeed>,
+}
+
+/// The wrapper's fields of a submission.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubmissionEnvelope {
+    #[serde(rename = "taskId")]
+    _task: TaskId,
+    #[serde(rename = "roundNumber")]
+    pub(crate) round: RoundNumber,
+    #[serde(rename = "stakingKey")]
+    pub(crate) node: K2Address,
+}
+
 /// What the choice of a sample depends on: the hash of a K2 block that was not there yet when the bundle was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Cow<'_, str>")]

@@ -12,7 +12,9 @@ use work::RoundNumber;
 
 use super::error::{ErrorBody, HttpError};
 use crate::node::{Health, Node};
-use crate::requests::{AuditRequest, DistributionRequest, OperatorList, SubmissionView};
+use crate::requests::{
+    AuditEnvelope, AuditRequest, DistributionRequest, OperatorList, SubmissionView,
+};
 
 /// The answer to `/healthz`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,15 +85,24 @@ pub(super) async fn submission(
     Ok(HttpResponse::Ok().json(node.submission(round).await?))
 }
 
-/// Audits another node's submission.
+/// Audits another node's submission. One that is signed but unreadable is not valid: an error would be no vote, and K2
+/// accepts what nobody votes against.
 #[utoipa::path(post, path = "/audit", tag = "koii", request_body = AuditRequest,
     responses(
         (status = 200, description = "`true`: valid, `false`: not", body = bool),
         (status = 400, description = "Not a submission", body = ErrorBody),
         (status = 503, description = "This node cannot tell now; or the bundle is too large to fetch whole and there is no `seed`", body = ErrorBody)))]
 pub(super) async fn audit(node: web::Data<Node>, body: Body) -> Result<HttpResponse, HttpError> {
-    let request: AuditRequest = parse_json(body)?;
-    Ok(HttpResponse::Ok().json(node.audit(request).await?))
+    let body = whole(body)?;
+    let valid = match serde_json::from_slice::<AuditRequest>(&body) {
+        Ok(request) => node.audit(request).await?,
+        Err(error) => {
+            let AuditEnvelope { submission, .. } = parse(&body)?;
+            tracing::warn!(round = %submission.round, node = %submission.node, %error, "submission is NOT valid");
+            false
+        }
+    };
+    Ok(HttpResponse::Ok().json(valid))
 }
 
 /// Computes who is paid for a round: the same bytes on every node.
@@ -109,7 +120,7 @@ pub(super) async fn distribution(
     body: Body,
 ) -> Result<HttpResponse, HttpError> {
     let round = parse_round(&round)?;
-    let request: DistributionRequest = parse_json(body)?;
+    let request: DistributionRequest = parse(&whole(body)?)?;
     Ok(HttpResponse::Ok().json(node.distribute(round, request).await?))
 }
 
@@ -121,14 +132,17 @@ pub(super) fn parse_round(text: &str) -> Result<RoundNumber, HttpError> {
 /// A body, or why it could not be read; taken as a result so that the error is JSON like every other answer.
 type Body = Result<web::Bytes, actix_web::Error>;
 
-/// Bodies are parsed whatever content type they claim: what counts is whether they are JSON.
-fn parse_json<T: for<'de> Deserialize<'de>>(body: Body) -> Result<T, HttpError> {
-    let body = body.map_err(|error| {
+fn whole(body: Body) -> Result<web::Bytes, HttpError> {
+    body.map_err(|error| {
         let message = format!("body: {error}");
         match error.as_response_error().status_code() {
             StatusCode::PAYLOAD_TOO_LARGE => HttpError::TooLarge(message),
             _ => HttpError::BadRequest(message),
         }
-    })?;
-    serde_json::from_slice(&body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
+    })
+}
+
+/// Bodies are parsed whatever content type they claim: what counts is whether they are JSON.
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, HttpError> {
+    serde_json::from_slice(body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
 }
