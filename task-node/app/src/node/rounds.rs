@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rounds::KeeperError;
-use store::{Mark, Tip};
+use store::{Mark, RoundShares, RoundState, Tip};
 use work::RoundNumber;
 
 use super::Node;
@@ -93,13 +93,13 @@ impl Node {
         };
         let record = self.store.round(round).await?.ok_or_else(not_ours)?;
         // A restart without a Bitcoin node must not keep a finished round from being submitted.
-        let opened = record.opened;
-        let mark = || {
-            self.mark().unwrap_or(Mark {
-                at: self.clock.now(),
-                tip: opened.tip,
-            })
+        let last_seen = match (self.mark(), record.state) {
+            (None, RoundState::Open) => {
+                last_seen(record.opened, &self.store.round_shares(round).await?)
+            }
+            _ => record.opened,
         };
+        let mark = || self.mark().unwrap_or(last_seen);
         let seal = self
             .keeper
             .submission(round, &mark)
@@ -127,8 +127,114 @@ impl Node {
     }
 }
 
+/// The last moment of a round this node can vouch for: that of its last share, on the tip it was mined on. An older tip
+/// with the present time would be one that was no tip any more, and auditors would have to refuse the bundle.
+fn last_seen(opened: Mark, shares: &RoundShares) -> Mark {
+    let moments = shares.shares.iter().filter_map(|share| {
+        let at = shares.jobs.binary_search_by_key(&share.job, |(id, _)| *id);
+        let (_, job) = shares.jobs.get(at.ok()?)?;
+        Some((share.at, job.height(), job.prev_hash()))
+    });
+    moments.max().map_or(opened, |(at, height, hash)| Mark {
+        at: at.max(opened.at),
+        tip: Tip {
+            hash,
+            height: height.saturating_sub(1),
+        },
+    })
+}
+
 impl From<KeeperError> for HttpError {
     fn from(error: KeeperError) -> Self {
         Self::Unavailable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bitcoin::hashes::Hash as _;
+    use bitcoin::{BlockHash, Network};
+    use pow::ShareDifficulty;
+    use store::StoredShare;
+    use work::{
+        BlockTemplate, Claim, Extranonce, JobTemplate, K2Address, PayoutScript, PoolTag,
+        ShareFields, TaskId, TemplateParts, UnixTime,
+    };
+
+    use super::*;
+
+    fn tip(height: u32) -> Tip {
+        Tip {
+            hash: BlockHash::from_byte_array([height as u8; 32]),
+            height,
+        }
+    }
+
+    fn job(height: u32) -> JobTemplate {
+        let parts = TemplateParts {
+            height: height + 1,
+            prev_hash: tip(height).hash.to_byte_array(),
+            version: 0x2000_0000,
+            nbits: 0x207f_ffff,
+            min_time: 1,
+            cur_time: 2,
+            coinbase_value: 5_000_000_000,
+            transactions: Vec::new(),
+            witness_commitment_script: None,
+        };
+        let block = BlockTemplate::new(&parts, Network::Regtest).unwrap();
+        let payout = PayoutScript::parse(
+            "wpkh(0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798)",
+            Network::Regtest,
+        );
+        JobTemplate::new(&block, &payout.unwrap(), PoolTag::default())
+    }
+
+    #[test]
+    fn without_a_bitcoin_node_a_round_ends_with_its_last_share() {
+        let opened = Mark {
+            at: UnixTime(1000),
+            tip: tip(100),
+        };
+        let mut shares = RoundShares {
+            jobs: Vec::new(),
+            shares: Vec::new(),
+        };
+        assert_eq!(last_seen(opened, &shares), opened);
+
+        for (height, at) in [(100, 1200), (103, 2900), (102, 2500), (100, 900)] {
+            let template = job(height);
+            let id = template.id().unwrap();
+            shares.jobs.push((id, template));
+            shares.shares.push(StoredShare {
+                job: id,
+                claim: Arc::new(Claim {
+                    task: TaskId::from_bytes([1; 32]),
+                    round: RoundNumber::ZERO,
+                    node: K2Address::from_bytes([2; 32]),
+                    miner: K2Address::from_bytes([3; 32]),
+                    difficulty: ShareDifficulty::MIN,
+                    extension: Vec::new(),
+                }),
+                fields: ShareFields {
+                    extranonce: Extranonce::from_bytes([0; 12]),
+                    ntime: 2,
+                    nonce: 0,
+                    version_bits: Some(0),
+                },
+                hash: BlockHash::all_zeros(),
+                is_block: false,
+                worker: "rig".into(),
+                at: UnixTime(at),
+            });
+        }
+        shares.jobs.sort_by_key(|(id, _)| *id);
+        shares.jobs.dedup_by_key(|(id, _)| *id);
+        let end = Mark {
+            at: UnixTime(2900),
+            tip: tip(103),
+        };
+        assert_eq!(last_seen(opened, &shares), end);
     }
 }
