@@ -30,8 +30,8 @@ pub use outcome::{
 };
 pub use round::{CloseOutcome, Mark, OpenOutcome, RoundRecord, RoundState, Seal, SealOutcome, Tip};
 pub use share::{
-    MAX_WORKER_BYTES, NewShare, Recorded, RoundShares, StoredShare, WORKER_STATS_SECONDS,
-    WorkerStats,
+    MAX_ROUND_CLAIMS, MAX_ROUND_SHARES, MAX_WORKER_BYTES, NewShare, Recorded, RoundShares,
+    StoredShare, WORKER_STATS_SECONDS, WorkerStats,
 };
 pub use share_store::{Identity, ShareStore};
 pub use sqlite::SqliteStore;

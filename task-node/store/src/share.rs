@@ -10,6 +10,13 @@ use work::{Claim, CreditedShare, JobTemplate, JobTemplateId, ShareFields, UnixTi
 /// The longest worker name.
 pub const MAX_WORKER_BYTES: usize = 64;
 
+/// The most shares a round takes. A round is worth what can be sealed of it: one share more than its bundle can hold, and
+/// all of them would be acknowledged and never paid.
+pub const MAX_ROUND_SHARES: u64 = 1 << 22;
+
+/// The most claims (a miner at a difficulty) the shares of a round have, for the same reason.
+pub const MAX_ROUND_CLAIMS: u64 = 1 << 17;
+
 /// How far back [`crate::ShareStore::worker_stats`] reaches at least, in seconds.
 pub const WORKER_STATS_SECONDS: u64 = 7 * 24 * 60 * 60;
 
@@ -35,6 +42,8 @@ pub enum Recorded {
     Duplicate,
     /// Its round is closed; it is not stored.
     RoundClosed,
+    /// Its round has [`MAX_ROUND_SHARES`] or [`MAX_ROUND_CLAIMS`]; it is not stored.
+    RoundFull,
 }
 
 /// A share as it was stored. Claims and worker names are shared between shares, so that a round of a million fits.

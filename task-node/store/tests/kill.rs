@@ -257,6 +257,7 @@ async fn submit(
                 stored.fetch_add(1, Ordering::Relaxed);
             }
             Recorded::RoundClosed => {}
+            Recorded::RoundFull => panic!("a few thousand shares fill no round"),
             Recorded::Duplicate => panic!("two boots used the same search space"),
         }
     }

@@ -17,6 +17,8 @@ pub enum Recorded {
     Duplicate,
     /// The round of its job takes no more shares.
     RoundClosed,
+    /// The round of its job has no room for another share.
+    RoundFull,
 }
 
 /// A share could not be made durable; whether it reached the disk is not known.

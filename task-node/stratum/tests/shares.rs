@@ -298,6 +298,10 @@ fn an_old_round_s_job_counts_until_the_store_says_closed() {
     let new = miner.finds();
     miner.submits(&pool, &user(1, "rig"), &new);
     assert_eq!(miner.recording[0].1.job().claim().round.get(), 2);
+    // A full round is told apart from a closed one: no other job helps.
+    let full = miner.store_says(&pool, Ok(Recorded::RoundFull));
+    assert_eq!(full.code(), Some(20));
+    assert!(full.text().contains("no more shares"));
 }
 
 #[test]

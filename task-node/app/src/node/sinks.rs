@@ -12,6 +12,10 @@ use work::{Clock, CreditedShare, FoundBlock, K2Address, UnixTime};
 
 use super::blocks::{is_final, keep};
 
+// What the store takes, a bundle holds: a round that cannot be sealed pays nobody.
+const _: () = assert!(store::MAX_ROUND_SHARES <= rounds::MAX_SHARES);
+const _: () = assert!(store::MAX_ROUND_CLAIMS <= rounds::MAX_CLAIMS as u64);
+
 /// Stores shares.
 pub(super) struct StoreSink {
     pub(super) store: Arc<dyn ShareStore>,
@@ -34,6 +38,7 @@ impl ShareSink for StoreSink {
             Ok(store::Recorded::Stored) => Ok(Recorded::Stored),
             Ok(store::Recorded::Duplicate) => Ok(Recorded::Duplicate),
             Ok(store::Recorded::RoundClosed) => Ok(Recorded::RoundClosed),
+            Ok(store::Recorded::RoundFull) => Ok(Recorded::RoundFull),
             Err(error) => {
                 tracing::error!(%error, "a share could not be stored");
                 Err(SinkError::new(error.to_string()))

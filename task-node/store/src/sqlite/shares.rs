@@ -13,7 +13,10 @@ use work::{
 };
 
 use super::{rows, tallies};
-use crate::{Identity, NewShare, Recorded, RoundShares, StoreError, StoredShare};
+use crate::{
+    Identity, MAX_ROUND_CLAIMS, MAX_ROUND_SHARES, NewShare, Recorded, RoundShares, StoreError,
+    StoredShare,
+};
 
 pub(super) fn record(
     db: &Connection,
@@ -34,16 +37,23 @@ pub(super) fn record(
     }
     let totals = rows::first(
         db,
-        "SELECT closed_at IS NULL AS open, work FROM rounds WHERE round = ?1",
+        "SELECT closed_at IS NULL AS open, shares, work FROM rounds WHERE round = ?1",
         [claim.round.get()],
-        |row| Ok((row.get::<_, bool>("open")?, rows::work(row, "work")?)),
+        |row| {
+            let open: bool = row.get("open")?;
+            Ok((open, row.get::<_, u64>("shares")?, rows::work(row, "work")?))
+        },
     )?;
     let work = match totals {
         None => return Err(StoreError::RoundNotOpened(claim.round)),
-        Some((false, _)) => return Ok(Recorded::RoundClosed),
-        Some((true, work)) => work
+        Some((false, ..)) => return Ok(Recorded::RoundClosed),
+        Some((true, shares, _)) if shares >= MAX_ROUND_SHARES => return Ok(Recorded::RoundFull),
+        Some((true, _, work)) => work
             .checked_add(share.work())
             .ok_or(StoreError::Range("the work of a round"))?,
+    };
+    let Some(claim_id) = claim_id(db, claim)? else {
+        return Ok(Recorded::RoundFull);
     };
 
     let worker = worker_id(db, &claim.miner, &new.worker)?;
@@ -53,7 +63,7 @@ pub(super) fn record(
         "INSERT INTO shares (claim, job, worker, hash, extranonce, ntime, nonce, version_bits, is_block, at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
-            claim_id(db, claim)?,
+            claim_id,
             job_id(db, share.job())?,
             worker,
             hash,
@@ -76,26 +86,58 @@ pub(super) fn record(
 }
 
 fn worker_id(db: &Connection, miner: &K2Address, name: &str) -> Result<i64, StoreError> {
-    id(
+    let params = params![miner.as_bytes(), name];
+    let known = rows::first(
         db,
         "SELECT id FROM workers WHERE miner = ?1 AND name = ?2",
+        params,
+        |row| Ok(row.get("id")?),
+    )?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    rows::execute(
+        db,
         "INSERT INTO workers (miner, name) VALUES (?1, ?2)",
-        params![miner.as_bytes(), name],
-    )
+        params,
+    )?;
+    Ok(db.last_insert_rowid())
 }
 
-fn claim_id(db: &Connection, claim: &Claim) -> Result<i64, StoreError> {
-    id(
+/// The row of a claim; `None` where the round has no room for another one.
+fn claim_id(db: &Connection, claim: &Claim) -> Result<Option<i64>, StoreError> {
+    let round = claim.round.get();
+    let params = params![
+        round,
+        claim.miner.as_bytes(),
+        rows::nbits(claim.difficulty),
+        claim.extension
+    ];
+    let known = rows::first(
         db,
         "SELECT id FROM claims WHERE round = ?1 AND miner = ?2 AND difficulty = ?3 AND extension = ?4",
+        params,
+        |row| Ok(row.get("id")?),
+    )?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    // Counted only for a new claim, which is rare next to shares.
+    let full = rows::first(
+        db,
+        "SELECT count(*) >= ?2 AS full FROM claims WHERE round = ?1",
+        [round, MAX_ROUND_CLAIMS],
+        |row| Ok(row.get("full")?),
+    )?;
+    if full == Some(true) {
+        return Ok(None);
+    }
+    rows::execute(
+        db,
         "INSERT INTO claims (round, miner, difficulty, extension) VALUES (?1, ?2, ?3, ?4)",
-        params![
-            claim.round.get(),
-            claim.miner.as_bytes(),
-            rows::nbits(claim.difficulty),
-            claim.extension
-        ],
-    )
+        params,
+    )?;
+    Ok(Some(db.last_insert_rowid()))
 }
 
 fn job_id(db: &Connection, job: &Job) -> Result<i64, StoreError> {
@@ -114,20 +156,6 @@ fn job_id(db: &Connection, job: &Job) -> Result<i64, StoreError> {
         "INSERT INTO job_templates (hash, body) VALUES (?1, ?2)",
         params![hash, job.template().encode()?],
     )?;
-    Ok(db.last_insert_rowid())
-}
-
-/// The id of a row, which is added if there is none.
-fn id(
-    db: &Connection,
-    select: &str,
-    insert: &str,
-    params: &[&dyn rusqlite::ToSql],
-) -> Result<i64, StoreError> {
-    if let Some(id) = rows::first(db, select, params, |row| Ok(row.get("id")?))? {
-        return Ok(id);
-    }
-    rows::execute(db, insert, params)?;
     Ok(db.last_insert_rowid())
 }
 

@@ -260,6 +260,13 @@ impl Session {
                 };
                 Self::answer(&share.id, &Err(refusal), &mut actions);
             }
+            Ok(Recorded::RoundFull) => {
+                let reason = RejectReason::TooManyShares;
+                self.workers[share.worker].1.rejected(reason);
+                let refusal =
+                    Refusal::other("The round takes no more shares until the next begins");
+                Self::answer(&share.id, &Err(refusal), &mut actions);
+            }
             Err(_) => {
                 self.context.seen.not_recorded(share.hash);
                 let refusal = Refusal::other("The share could not be stored: submit it again");

@@ -13,7 +13,10 @@ use work::TaskId;
 
 use super::SqliteStore;
 use crate::conformance::fixture::{START, identity, mark, miner, round, share};
-use crate::{Identity, OpenOutcome, Recorded, SetOutcome, ShareStore, StoreError};
+use crate::{
+    Identity, MAX_ROUND_CLAIMS, MAX_ROUND_SHARES, OpenOutcome, Recorded, SetOutcome, ShareStore,
+    StoreError,
+};
 
 mod format;
 
@@ -295,6 +298,54 @@ async fn the_schema_holds_the_invariants() {
 }
 
 /// Rows that were changed by hand are noticed, not paid.
+/// A round with more shares or claims than its bundle can hold could never be sealed: all its shares would be lost.
+#[tokio::test]
+async fn a_round_takes_no_more_than_can_be_sealed() {
+    let (_folder, path) = folder();
+    let store = open(&path);
+    open_round(&store, 1).await;
+    open_round(&store, 2).await;
+    drop(store);
+    by_hand(
+        &path,
+        &format!(
+            "UPDATE rounds SET shares = {MAX_ROUND_SHARES} - 1 WHERE round = 1;
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_ROUND_CLAIMS} - 1)
+             INSERT INTO claims (round, miner, difficulty, extension)
+             SELECT 2, CAST(printf('%032d', i) AS BLOB), 0, x'' FROM n"
+        ),
+    );
+    let store = open(&path);
+    let last = store
+        .record_share(share(round(1), miner(1), 1))
+        .await
+        .unwrap();
+    assert_eq!(last, Recorded::Stored);
+    let surplus = store
+        .record_share(share(round(1), miner(1), 2))
+        .await
+        .unwrap();
+    assert_eq!(surplus, Recorded::RoundFull);
+    let record = store.round(round(1)).await.unwrap().unwrap();
+    assert_eq!(record.shares, MAX_ROUND_SHARES, "nothing of it is kept");
+
+    let record = async |number, extranonce1| {
+        let share = share(round(2), miner(number), extranonce1);
+        store.record_share(share).await.unwrap()
+    };
+    assert_eq!(record(1, 3).await, Recorded::Stored);
+    assert_eq!(
+        record(2, 4).await,
+        Recorded::RoundFull,
+        "one claim too many"
+    );
+    assert_eq!(
+        record(1, 5).await,
+        Recorded::Stored,
+        "a known claim has room"
+    );
+}
+
 #[tokio::test]
 async fn damage_is_noticed() {
     for damage in [
