@@ -180,9 +180,11 @@ impl Auditor {
         };
         let facts = self.facts(&bundle).await?;
         let (rules, submission) = (Arc::clone(&self.rules), *submission);
-        let (seen, capacity) = (Arc::clone(&self.seen), self.seen_capacity);
+        let capacity = self.seen_capacity;
+        // Waited for here and not on the other thread: a caller that goes away while it waits takes its bundle along,
+        // else callers that come and go could fill the memory with bundles.
+        let mut rounds = Arc::clone(&self.seen).lock_owned().await;
         let verdict = tokio::task::spawn_blocking(move || {
-            let mut rounds = seen.blocking_lock();
             let seen = rounds
                 .entry(submission.round)
                 .or_insert_with(|| SeenInRound::new(capacity));
