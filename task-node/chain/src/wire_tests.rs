@@ -163,7 +163,7 @@ fn a_forced_rule_nobody_told_us_about_stops_mining() {
 }
 
 #[test]
-fn a_template_whose_target_is_not_its_bits_is_refused() {
+fn a_template_whose_target_is_not_its_bits_is_refused_sri_2340() {
     let mut json = template_json();
     json["target"] = json!("00000000ffff0000000000000000000000000000000000000000000000000000");
     assert!(template(&json).unwrap_err().contains("does not belong"));

@@ -37,7 +37,7 @@ async fn relay(from: &TestNode, to: &TestNode) {
 }
 
 #[tokio::test]
-async fn the_first_node_is_asked_and_the_second_takes_over() {
+async fn the_first_node_is_asked_and_the_second_takes_over_datum_162() {
     let (first, second) = (
         start(PrivateChain::Regtest).await,
         start(PrivateChain::Regtest).await,
@@ -84,7 +84,7 @@ async fn every_question_is_answered_while_a_node_crashes_and_restarts() {
 }
 
 #[tokio::test]
-async fn a_node_that_comes_back_is_used_again() {
+async fn a_node_that_comes_back_is_used_again_monero_p2pool_232_269() {
     let (first, second) = (
         start(PrivateChain::Regtest).await,
         start(PrivateChain::Regtest).await,

@@ -233,7 +233,7 @@ async fn an_announced_ten_gigabytes_are_not_waited_for() {
 }
 
 #[tokio::test]
-async fn silence_and_dripping_run_into_the_deadline() {
+async fn silence_and_dripping_run_into_the_deadline_public_pool_111() {
     for drip in [false, true] {
         let fake = fake(move |_| if drip { Reply::Drip } else { Reply::Silence }).await;
         for error in all_errors(&node_at(&fake.url)).await {

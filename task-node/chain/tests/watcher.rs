@@ -127,7 +127,7 @@ async fn a_quiet_chain_does_not_make_the_subscription_look_deaf() {
 }
 
 #[tokio::test]
-async fn the_long_poll_alone_brings_clean_work() {
+async fn the_long_poll_alone_brings_clean_work_datum_3() {
     let test = start(PrivateChain::Regtest).await;
     let (mut feed, _guard) = watch(
         test.bitcoind.node(),

@@ -144,7 +144,7 @@ fn every_leaf_is_provable_on_k2() {
 /// Below the least amount an entry adds up without a leaf, until it has enough: dust cannot fill the tree, and it is
 /// not lost.
 #[test]
-fn dust_waits_for_its_leaf() {
+fn dust_waits_for_its_leaf_monero_p2pool_388() {
     let shares = [(999, 1, 10), (1, 2, 10)];
     let mut previous = None;
     for number in 1..=3 {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use pow::ShareDifficulty;
 use proptest::prelude::*;
 use rounds::{
-    Bundle, BundleBuilder, BundleError, BundleRoot, EncodedBundle, MAX_CHUNK_BYTES, Part,
-    SHARES_PER_CHUNK, chunks_to_open, decode_claims_block, decode_jobs_block,
+    Bundle, BundleBuilder, BundleError, BundleRoot, ChunkError, EncodedBundle, MAX_CHUNK_BYTES,
+    Part, SHARES_PER_CHUNK, chunks_to_open, decode_chunk, decode_claims_block, decode_jobs_block,
 };
 use support::*;
 use work::{Extranonce, K2Address, ShareFields};
@@ -177,6 +177,28 @@ proptest! {
 
 /// A CBOR array that claims 2^64 - 1 entries.
 const ENDLESS: [u8; 9] = [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+
+/// p2poolv2 v0.13: a length prefix from a peer was believed, and the memory for it reserved, before a byte of it was there.
+#[test]
+fn oom_by_length_prefix_p2poolv2_v0_13() {
+    let mut buffer = unsigned_varint::encode::u64_buffer();
+    for count in [8193, u64::from(u32::MAX), u64::MAX] {
+        let mut chunk = unsigned_varint::encode::u64(count, &mut buffer).to_vec();
+        chunk.resize(1000, 0);
+        assert_eq!(
+            decode_chunk(&chunk, &[0], 1),
+            Err(ChunkError::Count(count)),
+            "{count}"
+        );
+    }
+    // A CBOR array, map, byte string and text of 2^63 entries each.
+    for kind in [0x9b_u8, 0xbb, 0x5b, 0x7b] {
+        let bytes = [&[kind, 0x80][..], &[0; 40]].concat();
+        assert!(BundleRoot::decode(&bytes).is_err());
+        assert!(decode_jobs_block(&bytes, 1).is_err());
+        assert!(decode_claims_block(&bytes, 1).is_err());
+    }
+}
 
 #[test]
 fn huge_lengths_and_deep_nesting() {
