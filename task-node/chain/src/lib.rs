@@ -16,6 +16,8 @@ pub mod bitcoind;
 mod error;
 mod failover;
 mod feed;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod headers;
 mod health;
 mod node;
