@@ -12,6 +12,7 @@ use rounds::{PoolRules, RulesParts};
 use work::{K2Address, PayoutScript, PoolTag, TaskId};
 
 use super::raw::{RawBitcoinNode, RawConfig};
+use crate::http::ControlAccess;
 
 /// What is wrong with a configuration, each line with the key to change.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,8 @@ pub struct StratumSettings {
 pub struct HttpSettings {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where the routes that drive rounds may be called from.
+    pub control: ControlAccess,
 }
 
 /// The built-in miner.
@@ -346,6 +349,11 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         },
         http: HttpSettings {
             listen: http_listen?,
+            control: if raw.http.control_from_anywhere {
+                ControlAccess::Anywhere
+            } else {
+                ControlAccess::Loopback
+            },
         },
         gateways,
         gateway_timeout: Duration::from_secs(raw.content.timeout_seconds),

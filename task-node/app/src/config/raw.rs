@@ -170,7 +170,7 @@ impl Default for RawAudit {
     fn default() -> Self {
         Self {
             time_grace_seconds: 600,
-            clock_tolerance_seconds: 3600,
+            clock_tolerance_seconds: 1800,
             max_bundle_bytes: 256 << 20,
         }
     }
@@ -219,12 +219,15 @@ impl Default for RawStratum {
 pub struct RawHttp {
     /// Where the Orca sidecar and other nodes reach this one.
     pub listen: String,
+    /// Let other machines drive this node's rounds. The Orca sidecar calls from the pod itself and does not need it.
+    pub control_from_anywhere: bool,
 }
 
 impl Default for RawHttp {
     fn default() -> Self {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
+            control_from_anywhere: false,
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum HttpError {
     /// The request cannot be right.
     #[error("{0}")]
     BadRequest(String),
+    /// This caller may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such thing, yet or at all.
     #[error("{0}")]
     NotFound(String),
@@ -41,6 +44,7 @@ impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

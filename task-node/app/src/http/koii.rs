@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use work::RoundNumber;
 
 use super::error::{ErrorBody, HttpError};
+use super::sidecar::Sidecar;
 use crate::node::{Health, Node};
 use crate::requests::{
     AuditEnvelope, AuditRequest, DistributionRequest, OperatorList, SubmissionView,
@@ -54,9 +55,11 @@ pub(super) async fn healthz(node: web::Data<Node>) -> HttpResponse {
     responses(
         (status = 200, description = "The round is open", body = TaskBody),
         (status = 400, description = "Not a round number", body = ErrorBody),
+        (status = 403, description = "Not called from this machine", body = ErrorBody),
         (status = 409, description = "The round is behind the newest one", body = ErrorBody),
         (status = 503, description = "The store cannot take it", body = ErrorBody)))]
 pub(super) async fn task(
+    _: Sidecar,
     node: web::Data<Node>,
     round: web::Path<String>,
 ) -> Result<HttpResponse, HttpError> {
@@ -75,9 +78,11 @@ pub(super) async fn task(
     responses(
         (status = 200, description = "The sealed round", body = SubmissionView),
         (status = 400, description = "Not a round number", body = ErrorBody),
+        (status = 403, description = "Not called from this machine", body = ErrorBody),
         (status = 404, description = "This node took no part in the round", body = ErrorBody),
         (status = 503, description = "The round cannot be sealed now", body = ErrorBody)))]
 pub(super) async fn submission(
+    _: Sidecar,
     node: web::Data<Node>,
     round: web::Path<String>,
 ) -> Result<HttpResponse, HttpError> {
@@ -112,9 +117,11 @@ pub(super) async fn audit(node: web::Data<Node>, body: Body) -> Result<HttpRespo
     responses(
         (status = 200, description = "Staking key to integer amount; the sum is the bounty", body = OperatorList),
         (status = 400, description = "Not a distribution request", body = ErrorBody),
+        (status = 403, description = "Not called from this machine", body = ErrorBody),
         (status = 409, description = "Earlier rounds' accepted submissions are not known: send them along", body = ErrorBody),
         (status = 503, description = "A bundle cannot be had now", body = ErrorBody)))]
 pub(super) async fn distribution(
+    _: Sidecar,
     node: web::Data<Node>,
     round: web::Path<String>,
     body: Body,

@@ -7,6 +7,7 @@ mod dashboard;
 mod error;
 mod koii;
 mod openapi;
+mod sidecar;
 #[allow(unused_qualifications)]
 mod stats;
 
@@ -18,6 +19,7 @@ use anyhow::Context as _;
 
 pub use error::HttpError;
 pub use openapi::document;
+pub use sidecar::ControlAccess;
 
 use crate::node::Node;
 
@@ -92,14 +94,23 @@ async fn wrong_method(allowed: &str) -> Result<actix_web::HttpResponse, HttpErro
 ///
 /// # Errors
 /// The socket cannot be used.
-pub fn serve(listener: TcpListener, node: web::Data<Node>) -> anyhow::Result<Server> {
-    Ok(
-        HttpServer::new(move || App::new().app_data(node.clone()).configure(routes))
-            .workers(2)
-            .disable_signals()
-            .shutdown_timeout(SHUTDOWN_SECONDS)
-            .listen(listener)
-            .context("HTTP server")?
-            .run(),
-    )
+pub fn serve(
+    listener: TcpListener,
+    node: web::Data<Node>,
+    control: ControlAccess,
+) -> anyhow::Result<Server> {
+    let control = web::Data::new(control);
+    let app = move || {
+        App::new()
+            .app_data(node.clone())
+            .app_data(control.clone())
+            .configure(routes)
+    };
+    Ok(HttpServer::new(app)
+        .workers(2)
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen(listener)
+        .context("HTTP server")?
+        .run())
 }

@@ -242,7 +242,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         stratum: server.clone(),
         heavy: Mutex::new(()),
     });
-    let http = http::serve(http_listener, web::Data::from(node))?;
+    let http = http::serve(http_listener, web::Data::from(node), config.http.control)?;
     let handle = http.handle();
     tracing::info!(address = %config.http.listen, "HTTP listens");
     let mut http = tokio::spawn(http);
