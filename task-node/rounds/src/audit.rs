@@ -8,27 +8,19 @@
 //! canonical form, or (the two times, outwards) by the auditor's own clock within the tolerance of the rules. What no audit can
 //! see is whether a template's transactions were valid: the pool learns that when the node refuses the block.
 
-use std::sync::Arc;
-
 use bitcoin::{Amount, BlockHash};
 use cid::Cid;
 use pow::Work;
-use work::{
-    Freshness, Job, JobTemplate, K2Address, RoundNumber, ShareContext, UnixTime, Verdict,
-    VersionMask, block_subsidy, check_share,
-};
+use work::{K2Address, RoundNumber, UnixTime};
 
 use crate::audit_failure::{AuditFailure, End};
+use crate::audit_job::check_job;
+use crate::audit_shares::ShareAudit;
 use crate::bundle::Bundle;
-use crate::bundle_error::{BundleError, Part};
 use crate::bundle_root::{BundleHead, Moment, Totals};
 use crate::facts::{ChainFacts, HeightRange};
 use crate::rules::PoolRules;
-use crate::seen::{SeenInRound, Stage};
-use crate::shares_chunk::PackedShare;
-
-/// BIP65: the highest version below which blocks are refused, read as signed.
-const LOWEST_VERSION: i32 = 4;
+use crate::seen::SeenInRound;
 
 /// What a node submitted to K2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,22 +126,9 @@ fn run(
         check_job(index, job, expectation.rules, facts)?;
     }
 
-    let mut shares = ShareAudit {
-        bundle,
-        head,
-        now: head
-            .closed
-            .at
-            .plus(expectation.rules.time_grace_seconds().into()),
-        stage: seen.stage(*bundle.cid()),
-        job: None,
-        last: None,
-        jobs_used: vec![false; bundle.jobs().len()],
-        base_times_met: vec![false; bundle.jobs().len()],
-        claims_used: vec![false; bundle.claims().len()],
-        checked: 0,
-        blocks: Vec::new(),
-    };
+    let grace = expectation.rules.time_grace_seconds();
+    let latest = head.closed.at.plus(grace.into());
+    let mut shares = ShareAudit::new(bundle, latest, seen.stage(*bundle.cid()));
     if whole {
         for chunk in 0..bundle.root().chunks().len() {
             shares.check_chunk(chunk)?;
@@ -288,209 +267,4 @@ fn check_moment(
         });
     }
     Ok(())
-}
-
-/// Everything about a job but its shares.
-fn check_job(
-    index: usize,
-    job: &JobTemplate,
-    rules: &PoolRules,
-    facts: &ChainFacts,
-) -> Result<(), AuditFailure> {
-    let previous = job.prev_hash();
-    let fact = facts
-        .headers
-        .get(&previous)
-        .ok_or(AuditFailure::UnknownPrevious {
-            job: index,
-            previous,
-        })?;
-    let height = fact.height.saturating_add(1);
-    if job.height() != height {
-        return Err(AuditFailure::Height {
-            job: index,
-            said: job.height(),
-            height,
-        });
-    }
-    let (low, high) = (facts.opened.low, facts.closed.high);
-    if !(low..=high).contains(&fact.height) {
-        return Err(AuditFailure::StalePrevious {
-            job: index,
-            height: fact.height,
-            low,
-            high,
-        });
-    }
-    let found = job.nbits().to_consensus();
-    if !fact.child_bits.allows(found) {
-        return Err(AuditFailure::Bits {
-            job: index,
-            found,
-            expected: fact.child_bits.regular,
-        });
-    }
-    // The header's version is signed; rolling adds bits in between, so this holds for every share if it holds here.
-    if (job.version() as i32) < LOWEST_VERSION {
-        return Err(AuditFailure::Version {
-            job: index,
-            version: job.version(),
-        });
-    }
-    let foreign = job
-        .payouts()
-        .iter()
-        .position(|paid| !rules.payout_scripts().contains(&paid.script));
-    if let Some(output) = foreign {
-        return Err(AuditFailure::Payout { job: index, output });
-    }
-    let subsidy = block_subsidy(rules.network(), job.height());
-    if job.total_value() < subsidy {
-        return Err(AuditFailure::BelowSubsidy {
-            job: index,
-            value: job.total_value(),
-            subsidy,
-        });
-    }
-    // In the canonical form `min_time` is the smallest time of the job's shares.
-    if job.min_time() < fact.min_child_time {
-        return Err(AuditFailure::TimeTooOld {
-            job: index,
-            time: job.min_time(),
-            lowest: fact.min_child_time,
-        });
-    }
-    Ok(())
-}
-
-/// The pass over the shares.
-struct ShareAudit<'a> {
-    bundle: &'a Bundle,
-    head: &'a BundleHead,
-    /// The latest the last share can have come. The close is taken down before the round is closed, so a share can
-    /// come after it; without the grace a miner with its clock two hours ahead could make its node's round invalid.
-    now: UnixTime,
-    stage: Stage<'a>,
-    /// The job of the share before: shares are sorted, so each job is rebuilt once.
-    job: Option<(u32, u32, Arc<Job>, Work)>,
-    last: Option<(usize, PackedShare)>,
-    jobs_used: Vec<bool>,
-    base_times_met: Vec<bool>,
-    claims_used: Vec<bool>,
-    checked: u64,
-    blocks: Vec<BlockShare>,
-}
-
-impl ShareAudit<'_> {
-    fn check_chunk(&mut self, chunk: usize) -> Result<(), AuditFailure> {
-        let shares = self.bundle.shares(chunk)?;
-        if let (Some((_, last)), Some(first)) = (&self.last, shares.first())
-            && last >= first
-        {
-            return Err(AuditFailure::Order(chunk));
-        }
-        let mut sum = Work::ZERO;
-        for (index, share) in shares.iter().enumerate() {
-            let work = self.check(chunk, index, share)?;
-            sum = sum.checked_add(work).ok_or(BundleError::Overflow)?;
-        }
-        let given = self
-            .bundle
-            .root()
-            .chunks()
-            .get(chunk)
-            .map_or(Work::ZERO, |link| link.work);
-        if given != sum {
-            let (given, sum) = (given.to_hashes(), sum.to_hashes());
-            return Err(AuditFailure::ChunkWork { chunk, given, sum });
-        }
-        self.last = shares.last().map(|last| (chunk, *last));
-        Ok(())
-    }
-
-    fn check(
-        &mut self,
-        chunk: usize,
-        index: usize,
-        share: &PackedShare,
-    ) -> Result<Work, AuditFailure> {
-        let (job, work) = self.job(share)?;
-        let context = ShareContext {
-            job: &job,
-            // Whether the previous block was a tip of the round has been checked for the whole job.
-            freshness: Freshness::Current,
-            version_mask: VersionMask::BIP320,
-            now: self.now,
-        };
-        let credited = match check_share(&context, &share.fields(), &mut self.stage).verdict {
-            Verdict::Credited(credited) => credited,
-            Verdict::Rejected(reason) => {
-                return Err(AuditFailure::Share {
-                    chunk,
-                    share: index,
-                    reason,
-                });
-            }
-        };
-        if credited.is_block() {
-            self.blocks.push(BlockShare {
-                hash: credited.hash(),
-                height: job.template().height(),
-                value: job.template().total_value(),
-            });
-        }
-        if share.ntime == job.template().min_time() {
-            mark(&mut self.base_times_met, share.job);
-        }
-        self.checked += 1;
-        Ok(work)
-    }
-
-    fn job(&mut self, share: &PackedShare) -> Result<(Arc<Job>, Work), AuditFailure> {
-        if let Some((job, claim, built, work)) = &self.job
-            && (*job, *claim) == (share.job, share.claim)
-        {
-            return Ok((Arc::clone(built), *work));
-        }
-        let index = share.job as usize;
-        let tables = self
-            .bundle
-            .jobs()
-            .get(index)
-            .zip(self.bundle.claims().get(share.claim as usize));
-        // Decoding a chunk has compared every index with its table.
-        let (template, claim) = tables.ok_or(AuditFailure::Order(index))?;
-        let built = Job::new(Arc::clone(template), self.head.claim(claim))
-            .map_err(|source| AuditFailure::Job { job: index, source })?;
-        let (built, work) = (Arc::new(built), claim.difficulty.work());
-        mark(&mut self.jobs_used, share.job);
-        mark(&mut self.claims_used, share.claim);
-        self.job = Some((share.job, share.claim, Arc::clone(&built), work));
-        Ok((built, work))
-    }
-
-    fn check_all_used(&self) -> Result<(), AuditFailure> {
-        for (part, used) in [
-            (Part::Jobs, &self.jobs_used),
-            (Part::Claims, &self.claims_used),
-        ] {
-            if let Some(index) = used.iter().position(|used| !used) {
-                return Err(AuditFailure::Unused { part, index });
-            }
-        }
-        if let Some(job) = self.base_times_met.iter().position(|met| !met) {
-            return Err(AuditFailure::BaseTime(job));
-        }
-        let (given, found) = (self.bundle.root().totals().blocks, self.blocks.len() as u64);
-        if given != found {
-            return Err(AuditFailure::Blocks { given, found });
-        }
-        Ok(())
-    }
-}
-
-fn mark(flags: &mut [bool], index: u32) {
-    if let Some(flag) = flags.get_mut(index as usize) {
-        *flag = true;
-    }
 }

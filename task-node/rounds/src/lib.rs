@@ -14,6 +14,8 @@
 mod accepted;
 mod audit;
 mod audit_failure;
+mod audit_job;
+mod audit_shares;
 mod auditor;
 mod builder;
 mod bundle;
