@@ -9,9 +9,12 @@ use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use chain::{BitcoinNode, Standing, SubmitOutcome};
 use store::{BlockStatus, ShareStore};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often found blocks are looked up, and those that wait are offered again.
+/// How often blocks that wait are offered again: a node that lacks their parent is often behind by seconds only.
+const OFFER_EVERY: Duration = Duration::from_secs(5);
+/// How often found blocks are looked up, and the longest one offer takes.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How many of the last blocks are looked up. Older ones are buried.
 const RECENT: u32 = 200;
@@ -41,12 +44,16 @@ pub(super) async fn follow(
     stop: CancellationToken,
 ) {
     let following = async {
+        let mut next_look_up = Instant::now();
         loop {
             resubmit(&found_dir, chain.as_ref()).await;
-            if let Err(error) = look_up(chain.as_ref(), store.as_ref()).await {
-                tracing::warn!(%error, "found blocks could not be looked up");
+            if Instant::now() >= next_look_up {
+                next_look_up = Instant::now() + INTERVAL;
+                if let Err(error) = look_up(chain.as_ref(), store.as_ref()).await {
+                    tracing::warn!(%error, "found blocks could not be looked up");
+                }
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(OFFER_EVERY).await;
         }
     };
     // Cut off anywhere: a file goes only after its block was taken.
