@@ -63,6 +63,18 @@ use_cache() {
     ORCAPOOL_CACHE=$(cd "$ORCAPOOL_CACHE" && pwd)
     export ORCAPOOL_CACHE
     export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ORCAPOOL_CACHE/target}
+    disown_other_builds
+}
+
+# Cargo knows a workspace member by its path within the workspace, and what is fresh by its age: of two clones that share a
+# target folder, the older one would get the newer one's crates. So sources become new when another clone built last.
+disown_other_builds() {
+    local mark=$CARGO_TARGET_DIR/built-from
+    mkdir -p "$CARGO_TARGET_DIR"
+    if [[ ! -f $mark || $(<"$mark") != "$ROOT" ]]; then
+        find "$ROOT" -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -exec touch {} +
+        printf '%s\n' "$ROOT" >"$mark"
+    fi
 }
 
 # Ends unless this machine can compile the workspace: rustc, cargo, a C compiler (SQLite, ring).
