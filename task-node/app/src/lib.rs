@@ -10,4 +10,5 @@ pub mod http;
 pub mod logging;
 mod mining;
 pub mod node;
+pub mod refusal;
 pub mod requests;

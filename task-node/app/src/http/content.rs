@@ -8,8 +8,9 @@ use content::{Format, parse_cid};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::error::{ErrorBody, HttpError};
+use super::error::ErrorBody;
 use crate::node::Node;
+use crate::refusal::Refusal;
 
 /// How the content is wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -30,16 +31,16 @@ pub(super) async fn ipfs(
     request: HttpRequest,
     cid: web::Path<String>,
     query: web::Query<FormatQuery>,
-) -> Result<HttpResponse, HttpError> {
-    let cid = parse_cid(&cid).map_err(|error| HttpError::BadRequest(error.to_string()))?;
+) -> Result<HttpResponse, Refusal> {
+    let cid = parse_cid(&cid).map_err(|error| Refusal::BadRequest(error.to_string()))?;
     let accept = request
         .headers()
         .get(ACCEPT)
         .and_then(|value| value.to_str().ok());
     let format = Format::negotiate(query.format.as_deref(), accept)
-        .map_err(|error| HttpError::BadRequest(error.to_string()))?;
-    let missing = || HttpError::NotFound(format!("this node does not hold {cid}"));
-    let unavailable = |error: &dyn std::fmt::Display| HttpError::Unavailable(error.to_string());
+        .map_err(|error| Refusal::BadRequest(error.to_string()))?;
+    let missing = || Refusal::NotFound(format!("this node does not hold {cid}"));
+    let unavailable = |error: &dyn std::fmt::Display| Refusal::Unavailable(error.to_string());
 
     let mut answer = HttpResponse::Ok();
     for header in format.headers(&cid) {

@@ -5,6 +5,8 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::refusal::Refusal;
+
 /// The body of every answer that is not 200.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(super) struct ErrorBody {
@@ -14,33 +16,7 @@ pub(super) struct ErrorBody {
     pub error: String,
 }
 
-/// An answer that is not 200.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    /// The request cannot be right.
-    #[error("{0}")]
-    BadRequest(String),
-    /// This caller may not.
-    #[error("{0}")]
-    Forbidden(String),
-    /// There is no such thing, yet or at all.
-    #[error("{0}")]
-    NotFound(String),
-    /// It contradicts what was done before.
-    #[error("{0}")]
-    Conflict(String),
-    /// The body is too large.
-    #[error("{0}")]
-    TooLarge(String),
-    /// Another method is meant.
-    #[error("{0}")]
-    MethodNotAllowed(String),
-    /// This node cannot do it now; asking again later may work.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl ResponseError for HttpError {
+impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use work::RoundNumber;
 
-use super::error::{ErrorBody, HttpError};
+use super::error::ErrorBody;
 use super::sidecar::Sidecar;
 use crate::node::{Health, Node};
+use crate::refusal::Refusal;
 use crate::requests::{
     AuditEnvelope, AuditRequest, DistributionRequest, OperatorList, SubmissionView,
 };
@@ -62,7 +63,7 @@ pub(super) async fn task(
     _: Sidecar,
     node: web::Data<Node>,
     round: web::Path<String>,
-) -> Result<HttpResponse, HttpError> {
+) -> Result<HttpResponse, Refusal> {
     let round = parse_round(&round)?;
     let message = node.into_inner().start_round(round).await?;
     Ok(HttpResponse::Ok().json(TaskBody {
@@ -85,7 +86,7 @@ pub(super) async fn submission(
     _: Sidecar,
     node: web::Data<Node>,
     round: web::Path<String>,
-) -> Result<HttpResponse, HttpError> {
+) -> Result<HttpResponse, Refusal> {
     let round = parse_round(&round)?;
     Ok(HttpResponse::Ok().json(node.submission(round).await?))
 }
@@ -97,7 +98,7 @@ pub(super) async fn submission(
         (status = 200, description = "`true`: valid, `false`: not", body = bool),
         (status = 400, description = "Not a submission", body = ErrorBody),
         (status = 503, description = "This node cannot tell now; or the bundle is too large to fetch whole and there is no `seed`", body = ErrorBody)))]
-pub(super) async fn audit(node: web::Data<Node>, body: Body) -> Result<HttpResponse, HttpError> {
+pub(super) async fn audit(node: web::Data<Node>, body: Body) -> Result<HttpResponse, Refusal> {
     let body = whole(body)?;
     let valid = match serde_json::from_slice::<AuditRequest>(&body) {
         Ok(request) => node.audit(request).await?,
@@ -125,31 +126,31 @@ pub(super) async fn distribution(
     node: web::Data<Node>,
     round: web::Path<String>,
     body: Body,
-) -> Result<HttpResponse, HttpError> {
+) -> Result<HttpResponse, Refusal> {
     let round = parse_round(&round)?;
     let request: DistributionRequest = parse(&whole(body)?)?;
     Ok(HttpResponse::Ok().json(node.distribute(round, request).await?))
 }
 
-pub(super) fn parse_round(text: &str) -> Result<RoundNumber, HttpError> {
+pub(super) fn parse_round(text: &str) -> Result<RoundNumber, Refusal> {
     text.parse()
-        .map_err(|error| HttpError::BadRequest(format!("round: {error}")))
+        .map_err(|error| Refusal::BadRequest(format!("round: {error}")))
 }
 
 /// A body, or why it could not be read; taken as a result so that the error is JSON like every other answer.
 type Body = Result<web::Bytes, actix_web::Error>;
 
-fn whole(body: Body) -> Result<web::Bytes, HttpError> {
+fn whole(body: Body) -> Result<web::Bytes, Refusal> {
     body.map_err(|error| {
         let message = format!("body: {error}");
         match error.as_response_error().status_code() {
-            StatusCode::PAYLOAD_TOO_LARGE => HttpError::TooLarge(message),
-            _ => HttpError::BadRequest(message),
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(message),
+            _ => Refusal::BadRequest(message),
         }
     })
 }
 
 /// Bodies are parsed whatever content type they claim: what counts is whether they are JSON.
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, HttpError> {
-    serde_json::from_slice(body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::BadRequest(format!("body: {error}")))
 }

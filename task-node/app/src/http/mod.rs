@@ -17,11 +17,11 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context as _;
 
-pub use error::HttpError;
 pub use openapi::document;
 pub use sidecar::ControlAccess;
 
 use crate::node::Node;
+use crate::refusal::Refusal;
 
 /// The sidecar's socket dies at 1 MB; honest requests are a few hundred bytes a submission.
 const MAX_BODY_BYTES: usize = 512 * 1024;
@@ -34,7 +34,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
         .app_data(
             web::QueryConfig::default()
-                .error_handler(|error, _| HttpError::BadRequest(format!("query: {error}")).into()),
+                .error_handler(|error, _| Refusal::BadRequest(format!("query: {error}")).into()),
         )
         .service(
             web::resource("/healthz")
@@ -80,14 +80,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/api/openapi.json", web::get().to(openapi::serve))
         .route("/", web::get().to(dashboard::page))
         .default_service(web::to(|| async {
-            Err::<actix_web::HttpResponse, _>(HttpError::NotFound(
+            Err::<actix_web::HttpResponse, _>(Refusal::NotFound(
                 "no such route: see /api/openapi.json".to_owned(),
             ))
         }));
 }
 
-async fn wrong_method(allowed: &str) -> Result<actix_web::HttpResponse, HttpError> {
-    Err(HttpError::MethodNotAllowed(format!("use {allowed}")))
+async fn wrong_method(allowed: &str) -> Result<actix_web::HttpResponse, Refusal> {
+    Err(Refusal::MethodNotAllowed(format!("use {allowed}")))
 }
 
 /// Starts serving on a socket that is already bound, so that a taken port is a start-up error.

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 
-use super::error::HttpError;
+use crate::refusal::Refusal;
 
 /// Where the routes that drive rounds may be called from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl ControlAccess {
 pub(super) struct Sidecar;
 
 impl FromRequest for Sidecar {
-    type Error = HttpError;
-    type Future = Ready<Result<Self, HttpError>>;
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let access = request
@@ -47,7 +47,7 @@ impl FromRequest for Sidecar {
         ready(if access.allows(caller) {
             Ok(Self)
         } else {
-            Err(HttpError::Forbidden(
+            Err(Refusal::Forbidden(
                 "only the Orca sidecar may call this, from this machine: if yours calls from elsewhere, keep strangers off \
                  this port and set http.control_from_anywhere = true"
                     .to_owned(),

@@ -4,9 +4,10 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::error::{ErrorBody, HttpError};
+use super::error::ErrorBody;
 use super::koii::parse_round;
 use crate::node::{AuditView, DistributionView, Node, RoundView, Stats};
+use crate::refusal::Refusal;
 
 /// How many rounds a list holds unless asked for more.
 const DEFAULT_LIMIT: u32 = 20;
@@ -29,7 +30,7 @@ impl Page {
 /// The node's state: health, miners, blocks.
 #[utoipa::path(get, path = "/api/stats", tag = "operator",
     responses((status = 200, description = "The node's state", body = Stats), (status = 503, body = ErrorBody)))]
-pub(super) async fn stats(node: web::Data<Node>) -> Result<HttpResponse, HttpError> {
+pub(super) async fn stats(node: web::Data<Node>) -> Result<HttpResponse, Refusal> {
     Ok(HttpResponse::Ok().json(node.stats().await?))
 }
 
@@ -39,7 +40,7 @@ pub(super) async fn stats(node: web::Data<Node>) -> Result<HttpResponse, HttpErr
 pub(super) async fn rounds(
     node: web::Data<Node>,
     page: web::Query<Page>,
-) -> Result<HttpResponse, HttpError> {
+) -> Result<HttpResponse, Refusal> {
     Ok(HttpResponse::Ok().json(node.rounds(page.limit()).await?))
 }
 
@@ -50,7 +51,7 @@ pub(super) async fn rounds(
 pub(super) async fn audits(
     node: web::Data<Node>,
     round: web::Path<String>,
-) -> Result<HttpResponse, HttpError> {
+) -> Result<HttpResponse, Refusal> {
     Ok(HttpResponse::Ok().json(node.audits(parse_round(&round)?).await?))
 }
 
@@ -65,18 +66,12 @@ pub(super) async fn audits(
 pub(super) async fn distribution(
     node: web::Data<Node>,
     round: web::Path<String>,
-) -> Result<HttpResponse, HttpError> {
+) -> Result<HttpResponse, Refusal> {
     let round = parse_round(&round)?;
     match node.distribution(round).await? {
         Some(view) => Ok(HttpResponse::Ok().json(view)),
-        None => Err(HttpError::NotFound(format!(
+        None => Err(Refusal::NotFound(format!(
             "the distribution of round {round} was not computed by this node yet"
         ))),
-    }
-}
-
-impl From<store::StoreError> for HttpError {
-    fn from(error: store::StoreError) -> Self {
-        Self::Unavailable(error.to_string())
     }
 }

@@ -4,7 +4,7 @@ use rounds::{AuditUnavailable, AuditVerdict, Submission, Submitted, USUAL_SAMPLE
 use store::AuditRecord;
 
 use super::Node;
-use crate::http::HttpError;
+use crate::refusal::Refusal;
 use crate::requests::{AuditRequest, SampleSeed};
 
 impl Node {
@@ -13,7 +13,7 @@ impl Node {
     /// # Errors
     /// This node cannot tell now: its own disk, Bitcoin node or network is in trouble, or the bundle is larger than
     /// what it fetches whole and the request has no seed.
-    pub async fn audit(&self, request: AuditRequest) -> Result<bool, HttpError> {
+    pub async fn audit(&self, request: AuditRequest) -> Result<bool, Refusal> {
         let submission = request.submission;
         let (round, node, cid) = (
             submission.round_number,
@@ -42,7 +42,7 @@ impl Node {
                     .await
                     .map_err(|error| {
                         tracing::error!(%round, %node, %cid, %error, "no verdict");
-                        HttpError::Unavailable(error.to_string())
+                        Refusal::Unavailable(error.to_string())
                     })?
                     .map_err(|failure| failure.to_string())
             }

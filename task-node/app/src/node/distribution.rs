@@ -15,7 +15,7 @@ use store::Accepted;
 use work::RoundNumber;
 
 use super::{DistributionView, EarnedView, Node};
-use crate::http::HttpError;
+use crate::refusal::Refusal;
 use crate::requests::{DistributionRequest, OperatorList};
 
 /// How many rounds one request may catch up on; older ones are named in the error.
@@ -55,7 +55,7 @@ impl Node {
         &self,
         round: RoundNumber,
         request: DistributionRequest,
-    ) -> Result<OperatorList, HttpError> {
+    ) -> Result<OperatorList, Refusal> {
         self.note_accepted(round, &request).await?;
         let first = request.first_round.unwrap_or(RoundNumber::ZERO);
         let _one_at_a_time = self.heavy.lock().await;
@@ -73,7 +73,7 @@ impl Node {
                 break;
             }
             if pending.len() >= MAX_CATCH_UP {
-                return Err(HttpError::Conflict(format!(
+                return Err(Refusal::Conflict(format!(
                     "round {before} and rounds before it were not distributed by this node: start with them, or name the \
                      first round of this task's history as `firstRound`"
                 )));
@@ -96,7 +96,7 @@ impl Node {
         &self,
         round: RoundNumber,
         request: &DistributionRequest,
-    ) -> Result<(), HttpError> {
+    ) -> Result<(), Refusal> {
         let complete = match &request.rounds {
             None => vec![round],
             Some(rounds) => rounds.clone(),
@@ -109,7 +109,7 @@ impl Node {
         for submission in &request.submissions {
             let number = submission.round_number.unwrap_or(round);
             let list = accepted.get_mut(&number).ok_or_else(|| {
-                HttpError::BadRequest(format!(
+                Refusal::BadRequest(format!(
                     "a submission of round {number}, which `rounds` does not list"
                 ))
             })?;
@@ -131,7 +131,7 @@ impl Node {
                     .await
                     .map_err(|error| match error {
                         store::StoreError::AcceptedTwice { .. } => {
-                            HttpError::BadRequest(error.to_string())
+                            Refusal::BadRequest(error.to_string())
                         }
                         error => error.into(),
                     })?;
@@ -149,7 +149,7 @@ impl Node {
         bounty: u64,
         previous: Option<&Distribution>,
         read: &mut Read,
-    ) -> Result<Distribution, HttpError> {
+    ) -> Result<Distribution, Refusal> {
         let mut window = PayoutWindow::new(&self.rules, round, first);
         while let Some(wanted) = window.wanted() {
             let accepted = self.read_round(wanted, read).await?;
@@ -177,7 +177,7 @@ impl Node {
                 previous,
             },
         )
-        .map_err(|error| HttpError::BadRequest(error.to_string()))?;
+        .map_err(|error| Refusal::BadRequest(error.to_string()))?;
         let bytes = distribution.to_bytes().map_err(unavailable)?;
         let _ = self.store.set_distribution(round, bytes).await?;
         tracing::info!(
@@ -194,12 +194,12 @@ impl Node {
         &self,
         round: RoundNumber,
         read: &mut Read,
-    ) -> Result<Arc<AcceptedRound>, HttpError> {
+    ) -> Result<Arc<AcceptedRound>, Refusal> {
         if let Some(accepted) = read.0.get(&round) {
             return Ok(Arc::clone(accepted));
         }
         let accepted = self.store.accepted(round).await?.ok_or_else(|| {
-            HttpError::Conflict(format!(
+            Refusal::Conflict(format!(
                 "the accepted submissions of round {round} are not known to this node: send them along and list the \
                  round in `rounds`, or name a later `firstRound`"
             ))
@@ -229,7 +229,7 @@ impl Node {
         &self,
         round: RoundNumber,
         Accepted { node, cid }: Accepted,
-    ) -> Result<Option<Bundle>, HttpError> {
+    ) -> Result<Option<Bundle>, Refusal> {
         let failure = match self.auditor.read(&cid).await.map_err(unavailable)? {
             Ok(bundle) => {
                 let head = bundle.root().head();
@@ -247,7 +247,7 @@ impl Node {
             }
             Err(failure) if failure.is_in_the_bytes() => failure.to_string(),
             Err(failure) => {
-                return Err(HttpError::Unavailable(format!(
+                return Err(Refusal::Unavailable(format!(
                     "the accepted bundle {cid} of {node} in round {round} cannot be read: {failure}"
                 )));
             }
@@ -257,7 +257,7 @@ impl Node {
     }
 
     /// What the round's blocks on the best chain pay.
-    async fn pot(&self, accepted: &AcceptedRound) -> Result<Amount, HttpError> {
+    async fn pot(&self, accepted: &AcceptedRound) -> Result<Amount, Refusal> {
         let mut on_best_chain: HashSet<BlockHash> = HashSet::new();
         for block in accepted.blocks() {
             let header = self.chain().header(block.hash).await.map_err(unavailable)?;
@@ -277,7 +277,7 @@ impl Node {
     pub async fn distribution(
         &self,
         round: RoundNumber,
-    ) -> Result<Option<DistributionView>, HttpError> {
+    ) -> Result<Option<DistributionView>, Refusal> {
         let Some(bytes) = self.store.distribution(round).await? else {
             return Ok(None);
         };
@@ -318,6 +318,6 @@ impl Node {
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> HttpError {
-    HttpError::Unavailable(error.to_string())
+fn unavailable(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Unavailable(error.to_string())
 }

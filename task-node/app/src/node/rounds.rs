@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rounds::KeeperError;
 use store::{Mark, RoundShares, RoundState, Tip};
 use work::RoundNumber;
 
 use super::Node;
-use crate::http::HttpError;
+use crate::refusal::Refusal;
 use crate::requests::SubmissionView;
 
 /// The longest `/task` waits for a round to be open.
@@ -19,7 +18,7 @@ impl Node {
     ///
     /// # Errors
     /// The round is behind the newest one, or the store fails.
-    pub async fn start_round(self: &Arc<Self>, round: RoundNumber) -> Result<String, HttpError> {
+    pub async fn start_round(self: &Arc<Self>, round: RoundNumber) -> Result<String, Refusal> {
         if let Some(newest) = *self.keeper.claimed().borrow()
             && round < newest
         {
@@ -27,7 +26,7 @@ impl Node {
                 Some(_) => Ok(format!(
                     "round {round} was opened before; round {newest} is newest"
                 )),
-                None => Err(HttpError::Conflict(format!(
+                None => Err(Refusal::Conflict(format!(
                     "round {round} is behind round {newest}, which this node is mining for: rounds only move forward"
                 ))),
             };
@@ -56,7 +55,7 @@ impl Node {
             Err(_) => Ok(format!(
                 "round {round} begins as soon as the one before it is sealed"
             )),
-            Ok(Err(error)) => Err(HttpError::Unavailable(error.to_string())),
+            Ok(Err(error)) => Err(Refusal::Unavailable(error.to_string())),
             Ok(Ok(opened)) => {
                 opened?;
                 Ok(format!("mining for round {round}"))
@@ -85,9 +84,9 @@ impl Node {
     ///
     /// # Errors
     /// This node took no part in it, or it cannot be sealed now.
-    pub async fn submission(&self, round: RoundNumber) -> Result<SubmissionView, HttpError> {
+    pub async fn submission(&self, round: RoundNumber) -> Result<SubmissionView, Refusal> {
         let not_ours = || {
-            HttpError::NotFound(format!(
+            Refusal::NotFound(format!(
                 "this node has no submission for round {round}: it was not asked to mine for it"
             ))
         };
@@ -142,12 +141,6 @@ fn last_seen(opened: Mark, shares: &RoundShares) -> Mark {
             height: height.saturating_sub(1),
         },
     })
-}
-
-impl From<KeeperError> for HttpError {
-    fn from(error: KeeperError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
 }
 
 #[cfg(test)]
