@@ -3,6 +3,9 @@
 use core::fmt;
 use core::str::FromStr;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
 /// The longest base58 form of 32 bytes.
 const MAX_BASE58: usize = 44;
 
@@ -28,7 +31,23 @@ impl fmt::Display for AddressError {
 impl core::error::Error for AddressError {}
 
 /// The 32 bytes of a K2 address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    FromBytes,
+    IntoBytes,
+    KnownLayout,
+    Immutable,
+    Unaligned,
+)]
+#[repr(transparent)]
 pub struct K2Address([u8; 32]);
 
 impl K2Address {

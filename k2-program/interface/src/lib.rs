@@ -11,7 +11,13 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+mod error;
+pub mod instruction;
+pub mod layout;
+pub mod pda;
 pub mod reward_tree;
+pub mod state;
 
 pub use address::{AddressError, K2Address};
+pub use error::{AccountFault, Explained, PoolError, Refusal};
 pub use reward_tree::{RewardLeaf, RewardTree, Role};
