@@ -36,3 +36,73 @@ pub const ROUND: &[u8] = b"round";
 pub const LEDGER: &[u8] = b"ledger";
 /// `redeem | id u64`: a redemption.
 pub const REDEMPTION: &[u8] = b"redeem";
+
+/// One part of a seed list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seed {
+    /// These bytes.
+    Constant(&'static [u8]),
+    /// A value: its name, and its type as in the IDL.
+    Value(&'static str, &'static str),
+}
+
+/// A derived address, described for the IDL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Derived {
+    /// What stands there.
+    pub name: &'static str,
+    /// Its seeds, in order, without the bump.
+    pub seeds: &'static [Seed],
+}
+
+const fn derived(name: &'static str, seeds: &'static [Seed]) -> Derived {
+    Derived { name, seeds }
+}
+
+const PAYER: Seed = Seed::Value("payer", "publicKey");
+const ID: Seed = Seed::Value("id", "u32");
+const TXID: Seed = Seed::Value("txid", "bytes32");
+const VOUT: Seed = Seed::Value("vout", "u32");
+
+/// All derived addresses of the program.
+pub const ALL: &[Derived] = &[
+    derived("config", &[Seed::Constant(CONFIG)]),
+    derived("tokenAuthority", &[Seed::Constant(TOKEN_AUTHORITY)]),
+    derived("mint", &[Seed::Constant(MINT)]),
+    derived("vault", &[Seed::Constant(VAULT)]),
+    derived("escrow", &[Seed::Constant(ESCROW)]),
+    derived("operators", &[Seed::Constant(OPERATORS)]),
+    derived("relay", &[Seed::Constant(RELAY)]),
+    derived("fork", &[Seed::Constant(FORK), PAYER]),
+    derived("cursor", &[Seed::Constant(CURSOR), PAYER, ID]),
+    derived("buffer", &[Seed::Constant(BUFFER), PAYER, ID]),
+    derived("deposit", &[Seed::Constant(DEPOSIT), TXID, VOUT]),
+    derived("payout", &[Seed::Constant(PAYOUT), TXID, VOUT]),
+    derived(
+        "operator",
+        &[
+            Seed::Constant(OPERATOR),
+            Seed::Value("operator", "publicKey"),
+        ],
+    ),
+    derived(
+        "proposal",
+        &[
+            Seed::Constant(ROUND),
+            Seed::Value("round", "u64"),
+            Seed::Value("proposer", "publicKey"),
+        ],
+    ),
+    derived(
+        "ledger",
+        &[
+            Seed::Constant(LEDGER),
+            Seed::Value("role", "u8"),
+            Seed::Value("owner", "publicKey"),
+        ],
+    ),
+    derived(
+        "redemption",
+        &[Seed::Constant(REDEMPTION), Seed::Value("id", "u64")],
+    ),
+];

@@ -1,0 +1,55 @@
+//! The committed IDL is the one the code describes.
+
+#[path = "../examples/idl.rs"]
+mod generator;
+
+#[test]
+fn the_committed_idl_is_the_generated_one() {
+    let committed = include_str!("../../idl.json");
+    assert!(
+        committed == generator::idl(),
+        "k2-program/idl.json is not up to date: \
+         cargo run -p orcapool-k2-interface --example idl > k2-program/idl.json"
+    );
+}
+
+/// A layout described with a wrong size or order would make every client read garbage.
+#[test]
+fn fields_fill_their_layouts() {
+    let idl: serde_json::Value = serde_json::from_str(&generator::idl()).unwrap_or_default();
+    let accounts = idl["accounts"].as_array().map(Vec::len);
+    assert_eq!(accounts, Some(11));
+    fn size(idl: &serde_json::Value, kind: &serde_json::Value) -> u64 {
+        if let Some(array) = kind.get("array") {
+            return size(idl, &array[0]) * array[1].as_u64().unwrap_or(0);
+        }
+        if let Some(name) = kind.get("defined") {
+            let types = idl["types"].as_array().map_or(&[][..], Vec::as_slice);
+            let found = types.iter().find(|layout| layout["name"] == *name);
+            return found.map_or(0, |layout| fields(idl, layout));
+        }
+        match kind.as_str() {
+            Some("u8") => 1,
+            Some("u16") => 2,
+            Some("u32") => 4,
+            Some("u64") => 8,
+            Some("u128") => 16,
+            Some("publicKey") => 32,
+            _ => 0,
+        }
+    }
+    fn fields(idl: &serde_json::Value, layout: &serde_json::Value) -> u64 {
+        let fields = layout["type"]["fields"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        fields.iter().map(|field| size(idl, &field["type"])).sum()
+    }
+    for account in idl["accounts"].as_array().into_iter().flatten() {
+        assert_eq!(
+            account["size"].as_u64(),
+            Some(fields(&idl, account)),
+            "{}",
+            account["name"]
+        );
+    }
+}
