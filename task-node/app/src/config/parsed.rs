@@ -240,8 +240,8 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
     });
     let pool_tag = complaints.check("payout.tag", PoolTag::new(raw.payout.tag.as_bytes()));
     let program = complaints.check(
-        "payout.k2_program",
-        raw.payout.k2_program.parse::<K2Address>(),
+        "k2.program",
+        raw.k2.program.parse::<K2Address>(),
     );
     let log_format = match raw.log.format.as_str() {
         "text" => Some(LogFormat::Text),

@@ -16,6 +16,8 @@ pub struct RawConfig {
     pub bitcoin: RawBitcoin,
     /// Where block rewards go.
     pub payout: RawPayout,
+    /// The K2 program and how it is reached.
+    pub k2: RawK2,
     /// How rewards are shared.
     pub pplns: RawPplns,
     /// How other nodes' rounds are audited.
@@ -39,6 +41,7 @@ impl Default for RawConfig {
             task: RawTask::default(),
             bitcoin: RawBitcoin::default(),
             payout: RawPayout::default(),
+            k2: RawK2::default(),
             pplns: RawPplns::default(),
             audit: RawAudit::default(),
             stratum: RawStratum::default(),
@@ -117,8 +120,6 @@ pub struct RawPayout {
     pub operator_fee_ppm: u32,
     /// Earnings below this many satoshis keep adding up, but get no leaf in the reward tree yet.
     pub leaf_minimum_sats: u64,
-    /// The K2 program whose reward tree is built.
-    pub k2_program: String,
 }
 
 impl Default for RawPayout {
@@ -129,8 +130,32 @@ impl Default for RawPayout {
             tag: "/orcapool/".to_owned(),
             operator_fee_ppm: 10_000,
             leaf_minimum_sats: 1_000,
+        }
+    }
+}
+
+/// `[k2]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawK2 {
+    /// The pool's program, whose reward tree is built. The same on every node of the task.
+    pub program: String,
+    /// JSON-RPC endpoints, in order of preference.
+    pub rpc: Vec<String>,
+    /// Keypair file of whoever signs, as Koii's and Solana's tools write it: only `orcapool k2` reads it.
+    pub keypair: Option<PathBuf>,
+    /// What a compute unit is paid, in millionths of a lamport.
+    pub price_micro_lamports: u64,
+}
+
+impl Default for RawK2 {
+    fn default() -> Self {
+        Self {
             // The system program's address: a tree that no program will pay.
-            k2_program: "11111111111111111111111111111111".to_owned(),
+            program: "11111111111111111111111111111111".to_owned(),
+            rpc: vec!["https://mainnet.koii.network".to_owned()],
+            keypair: None,
+            price_micro_lamports: 0,
         }
     }
 }
