@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+pub mod bitcoin;
 mod error;
 pub mod instruction;
 pub mod layout;
