@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use bitcoin::hashes::sha256;
 use cid::Cid;
 use k2_interface::K2Address;
 use work::{JobTemplateError, RoundNumber, TaskId};
 
-use crate::{MAX_DISTRIBUTION_BYTES, MAX_WORKER_BYTES};
+use crate::{MAX_DISTRIBUTION_BYTES, MAX_SETTLEMENT_BYTES, MAX_WORKER_BYTES};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,42 @@ pub enum StoreError {
     /// A distribution beyond any real one.
     #[error("a distribution has at most {MAX_DISTRIBUTION_BYTES} bytes, not {0}")]
     DistributionTooLong(usize),
+    /// A settlement beyond any real one.
+    #[error("a settlement has at most {MAX_SETTLEMENT_BYTES} bytes, not {0}")]
+    SettlementTooLong(usize),
+    /// A second, different settlement.
+    #[error(
+        "round {round} is settled as {kept} (SHA-256 of the settlement) and cannot be settled again as {given}: the same \
+         round gave another result, which is a bug worth reporting, or K2's accepted submissions changed after it was settled"
+    )]
+    SettledOtherwise {
+        /// The round.
+        round: RoundNumber,
+        /// What is kept.
+        kept: sha256::Hash,
+        /// What was to be kept instead.
+        given: sha256::Hash,
+    },
+    /// A settlement that does not follow the newest one.
+    #[error(
+        "round {round} cannot be settled after round {newest}: rounds settle one after the other"
+    )]
+    SettledOutOfOrder {
+        /// The round.
+        round: RoundNumber,
+        /// The newest settled one.
+        newest: RoundNumber,
+    },
+    /// Another beginning than the one rounds have been settled from.
+    #[error(
+        "rounds have been settled from round {kept} on: the first round of the task's history cannot become {given}"
+    )]
+    FirstRoundSettled {
+        /// The first round.
+        kept: RoundNumber,
+        /// What was to be the first one instead.
+        given: RoundNumber,
+    },
     /// A number the format has no room for.
     #[error("{0} is out of range")]
     Range(&'static str),

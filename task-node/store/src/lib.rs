@@ -9,6 +9,7 @@
 //! - Every write is whole or absent, also when the process dies in the middle or the disk is full.
 //! - Only a [`work::CreditedShare`] can be recorded, each header hash once, and only into a round that is open.
 //! - Rounds only move forward: opened, closed, sealed. A closed round never takes another share, a sealed one is final.
+//! - Settlements follow each other without a gap, and none is ever changed.
 //! - A store belongs to one task and one node for ever ([`Identity`]).
 //!
 //! # Features
@@ -26,7 +27,7 @@ mod sqlite;
 pub use error::StoreError;
 pub use outcome::{
     Accepted, AuditRecord, BlockOutcome, BlockRecord, BlockStatus, MAX_CID_BYTES,
-    MAX_DISTRIBUTION_BYTES, MAX_REASON_BYTES, SetOutcome,
+    MAX_DISTRIBUTION_BYTES, MAX_REASON_BYTES, MAX_SETTLEMENT_BYTES, SetOutcome,
 };
 pub use round::{CloseOutcome, Mark, OpenOutcome, RoundRecord, RoundState, Seal, SealOutcome, Tip};
 pub use share::{

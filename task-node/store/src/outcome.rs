@@ -11,6 +11,9 @@ pub const MAX_REASON_BYTES: usize = 512;
 /// The longest distribution.
 pub const MAX_DISTRIBUTION_BYTES: usize = 64 * 1024 * 1024;
 
+/// The longest settlement: a distribution, and the blocks that pay for it.
+pub const MAX_SETTLEMENT_BYTES: usize = MAX_DISTRIBUTION_BYTES + 1024 * 1024;
+
 /// The longest binary CID; one of SHA-256 has 36 bytes.
 pub const MAX_CID_BYTES: usize = 96;
 

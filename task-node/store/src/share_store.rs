@@ -128,4 +128,31 @@ pub trait ShareStore: Send + Sync {
 
     /// The distribution of a round.
     async fn distribution(&self, round: RoundNumber) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Notes the first round of the task's history, from which on rounds are settled. Another one replaces it as long as
+    /// no round is settled.
+    ///
+    /// # Errors
+    /// [`StoreError::FirstRoundSettled`].
+    async fn set_first_round(&self, round: RoundNumber) -> Result<SetOutcome, StoreError>;
+
+    /// The first round of the task's history, if it was ever noted.
+    async fn first_round(&self) -> Result<Option<RoundNumber>, StoreError>;
+
+    /// Keeps the settlement of a round for ever; idempotent for the same bytes. The first one may be of any round, each
+    /// later one is of the next.
+    ///
+    /// # Errors
+    /// [`StoreError::SettledOtherwise`], [`StoreError::SettledOutOfOrder`], [`StoreError::SettlementTooLong`].
+    async fn set_settlement(
+        &self,
+        round: RoundNumber,
+        settlement: Vec<u8>,
+    ) -> Result<SetOutcome, StoreError>;
+
+    /// The settlement of a round.
+    async fn settlement(&self, round: RoundNumber) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The newest settled round.
+    async fn newest_settled(&self) -> Result<Option<RoundNumber>, StoreError>;
 }

@@ -58,6 +58,8 @@ enum Operation {
     Audit(u64, u8, u8, bool),
     Accept(u64, Vec<(u8, u8)>),
     Distribute(u64, Vec<u8>),
+    FirstRound(u64),
+    Settle(u64, Vec<u8>),
     Reopen,
 }
 
@@ -81,6 +83,9 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(r, set)| Operation::Accept(r, set)),
         2 => (0..2_u64, prop::collection::vec(any::<u8>(), 0..2))
             .prop_map(|(r, body)| Operation::Distribute(r, body)),
+        1 => (0..2_u64).prop_map(Operation::FirstRound),
+        3 => (0..ROUNDS, prop::collection::vec(any::<bool>().prop_map(u8::from), 0..2))
+            .prop_map(|(r, body)| Operation::Settle(r, body)),
         1 => Just(Operation::Reopen),
     ]
 }
@@ -94,6 +99,8 @@ struct Model {
     audits: BTreeMap<(u64, u8, u8), AuditRecord>,
     accepted: BTreeMap<u64, Vec<Accepted>>,
     distributions: BTreeMap<u64, Vec<u8>>,
+    first_round: Option<u64>,
+    settlements: BTreeMap<u64, Vec<u8>>,
 }
 
 fn work(shares: &[StoredShare]) -> Work {
@@ -173,6 +180,32 @@ impl Model {
         } else {
             Recorded::RoundClosed
         })
+    }
+
+    /// `None` where the store must refuse.
+    fn first_round(&mut self, number: u64) -> Option<SetOutcome> {
+        let outcome = match self.first_round {
+            None => SetOutcome::New,
+            Some(before) if before == number => SetOutcome::Unchanged,
+            Some(_) if !self.settlements.is_empty() => return None,
+            Some(_) => SetOutcome::Replaced,
+        };
+        self.first_round = Some(number);
+        Some(outcome)
+    }
+
+    /// `None` where the store must refuse.
+    fn settle(&mut self, number: u64, body: &[u8]) -> Option<SetOutcome> {
+        if let Some(before) = self.settlements.get(&number) {
+            return (before == body).then_some(SetOutcome::Unchanged);
+        }
+        if let Some((newest, _)) = self.settlements.last_key_value()
+            && newest + 1 != number
+        {
+            return None;
+        }
+        self.settlements.insert(number, body.to_vec());
+        Some(SetOutcome::New)
     }
 
     fn round_record(&self, number: u64) -> Option<RoundRecord> {
@@ -305,6 +338,16 @@ impl Pair {
                 let expected = set(&mut self.model.distributions, number, body);
                 assert_eq!(found.unwrap(), expected);
             }
+            Operation::FirstRound(number) => {
+                let expected = self.model.first_round(number);
+                let found = self.store().set_first_round(round(number)).await;
+                assert_eq!(found.ok(), expected);
+            }
+            Operation::Settle(number, body) => {
+                let expected = self.model.settle(number, &body);
+                let found = self.store().set_settlement(round(number), body).await;
+                assert_eq!(found.ok(), expected);
+            }
             Operation::Reopen => {
                 self.store = None;
                 self.store = Some(SqliteStore::open(&self.path, identity()).unwrap());
@@ -338,6 +381,8 @@ impl Pair {
                 store.distribution(round(number)).await.unwrap(),
                 distribution
             );
+            let settlement = model.settlements.get(&number).cloned();
+            assert_eq!(store.settlement(round(number)).await.unwrap(), settlement);
             let audits: Vec<_> = model
                 .audits
                 .iter()
@@ -353,6 +398,10 @@ impl Pair {
             records.first().copied()
         );
         assert_eq!(store.blocks(10).await.unwrap(), model.blocks);
+        let newest = model.settlements.last_key_value().map(|(at, _)| round(*at));
+        assert_eq!(store.newest_settled().await.unwrap(), newest);
+        let first = model.first_round.map(round);
+        assert_eq!(store.first_round().await.unwrap(), first);
 
         for stats in store.worker_stats(START, 100).await.unwrap() {
             let theirs = |share: &StoredShare| {

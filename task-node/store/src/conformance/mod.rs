@@ -10,6 +10,7 @@
 pub mod fixture;
 mod outcomes;
 mod rounds;
+mod settlements;
 mod shares;
 
 use std::sync::Arc;
@@ -45,4 +46,6 @@ pub async fn run(backend: &dyn Backend) {
     outcomes::audits(backend).await;
     outcomes::accepted(backend).await;
     outcomes::distributions(backend).await;
+    settlements::settlements_are_final_and_in_order(backend).await;
+    settlements::the_first_round_is_fixed_by_the_first_settlement(backend).await;
 }

@@ -15,7 +15,10 @@ use crate::{Identity, StoreError};
 /// "ORCA": tells the file from every other SQLite file (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = 0x4f52_4341;
 /// The steps from one format version to the next; the first makes an empty file version 1.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+];
 /// How long the writer waits for a program that has the file open by hand.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after a checkpoint, in bytes.

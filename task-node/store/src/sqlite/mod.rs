@@ -5,7 +5,7 @@
 //! | `file` | who may open the file, its format version, whom it belongs to |
 //! | `writer` | one thread, group commit |
 //! | `readers` | connections that never block the writer |
-//! | `rounds`, `shares`, `tallies`, `outcomes` | the SQL, as plain functions of a connection |
+//! | `rounds`, `shares`, `tallies`, `outcomes`, `settlements` | the SQL, as plain functions of a connection |
 //! | `rows` | values read are parsed again |
 
 mod file;
@@ -13,6 +13,7 @@ mod outcomes;
 mod readers;
 mod rounds;
 mod rows;
+mod settlements;
 mod shares;
 mod tallies;
 #[cfg(test)]
@@ -31,8 +32,9 @@ use self::readers::Readers;
 use self::writer::Writer;
 use crate::{
     Accepted, AuditRecord, BlockOutcome, BlockRecord, BlockStatus, CloseOutcome, Identity,
-    MAX_DISTRIBUTION_BYTES, MAX_WORKER_BYTES, Mark, NewShare, OpenOutcome, Recorded, RoundRecord,
-    RoundShares, Seal, SealOutcome, SetOutcome, ShareStore, StoreError, WorkerStats,
+    MAX_DISTRIBUTION_BYTES, MAX_SETTLEMENT_BYTES, MAX_WORKER_BYTES, Mark, NewShare, OpenOutcome,
+    Recorded, RoundRecord, RoundShares, Seal, SealOutcome, SetOutcome, ShareStore, StoreError,
+    WorkerStats,
 };
 
 /// Shares and rounds in one SQLite file, beside which `-wal`, `-shm` and `.lock` files appear. To copy a store, stop the
@@ -231,5 +233,34 @@ impl ShareStore for SqliteStore {
 
     async fn distribution(&self, round: RoundNumber) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(move |db| outcomes::distribution(db, round)).await
+    }
+
+    async fn set_first_round(&self, round: RoundNumber) -> Result<SetOutcome, StoreError> {
+        self.write(move |db| settlements::set_first_round(db, round))
+            .await
+    }
+
+    async fn first_round(&self) -> Result<Option<RoundNumber>, StoreError> {
+        self.read(settlements::first_round).await
+    }
+
+    async fn set_settlement(
+        &self,
+        round: RoundNumber,
+        settlement: Vec<u8>,
+    ) -> Result<SetOutcome, StoreError> {
+        if settlement.len() > MAX_SETTLEMENT_BYTES {
+            return Err(StoreError::SettlementTooLong(settlement.len()));
+        }
+        self.write(move |db| settlements::set(db, round, &settlement))
+            .await
+    }
+
+    async fn settlement(&self, round: RoundNumber) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(move |db| settlements::get(db, round)).await
+    }
+
+    async fn newest_settled(&self) -> Result<Option<RoundNumber>, StoreError> {
+        self.read(settlements::newest).await
     }
 }

@@ -12,8 +12,11 @@ use crate::{
     SqliteStore, StoreError,
 };
 
-/// A file that a node with format version 1 left behind: a sealed, a closed and an open round.
-const VERSION_1: &str = include_str!("../../../tests/fixtures/version-1.sql");
+/// Files that nodes left behind, by format version: a sealed, a closed and an open round; from version 2 on with settlements.
+const VERSIONS: [&str; 2] = [
+    include_str!("../../../tests/fixtures/version-1.sql"),
+    include_str!("../../../tests/fixtures/version-2.sql"),
+];
 
 #[test]
 fn a_newer_file_is_left_alone() {
@@ -35,11 +38,41 @@ fn a_newer_file_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_file_of_version_1_is_read() {
+async fn a_file_of_version_1_is_upgraded_and_settles_rounds() {
     let (_folder, path) = folder();
-    by_hand(&path, VERSION_1);
+    by_hand(&path, VERSIONS[0]);
+    let too_old = only_error(SqliteStore::open_read_only(&path));
+    assert!(
+        matches!(too_old, StoreError::TooOld { found: 1, .. }),
+        "{too_old}"
+    );
     let store = open(&path);
+    what_every_version_holds(&store).await;
 
+    assert_eq!(store.first_round().await.unwrap(), None);
+    assert_eq!(store.newest_settled().await.unwrap(), None);
+    let _ = store.set_first_round(round(0)).await.unwrap();
+    let _ = store.set_settlement(round(0), vec![1]).await.unwrap();
+    drop(store);
+    let store = open(&path);
+    assert_eq!(store.settlement(round(0)).await.unwrap(), Some(vec![1]));
+}
+
+#[tokio::test]
+async fn a_file_of_version_2_is_read() {
+    let (_folder, path) = folder();
+    by_hand(&path, VERSIONS[1]);
+    let store = open(&path);
+    what_every_version_holds(&store).await;
+
+    assert_eq!(store.first_round().await.unwrap(), Some(round(0)));
+    assert_eq!(store.newest_settled().await.unwrap(), Some(round(1)));
+    let settled = store.settlement(round(0)).await.unwrap();
+    assert_eq!(settled, Some(b"settled 0".to_vec()));
+    let _ = store.set_settlement(round(2), vec![1]).await.unwrap();
+}
+
+async fn what_every_version_holds(store: &SqliteStore) {
     let rounds = store.rounds(10).await.unwrap();
     let [newest, closed, sealed] = &rounds[..] else {
         panic!("{rounds:?}")
@@ -140,6 +173,11 @@ async fn write_the_fixture_of_this_version() {
         .set_distribution(round(0), b"{}".to_vec())
         .await
         .unwrap();
+    let _ = store.set_first_round(round(0)).await.unwrap();
+    for number in [0, 1] {
+        let body = format!("settled {number}").into_bytes();
+        let _ = store.set_settlement(round(number), body).await.unwrap();
+    }
     drop(store);
 
     let version = file::latest();
@@ -185,8 +223,7 @@ fn dump(db: &Connection) -> String {
 
 /// A migration that was released is never edited: files made by it would differ from those made anew.
 #[test]
-fn version_1_is_what_it_was() {
-    let (_folder, path) = folder();
+fn released_versions_are_what_they_were() {
     let schema = |db: &Connection| -> Vec<String> {
         db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
             .unwrap()
@@ -195,11 +232,21 @@ fn version_1_is_what_it_was() {
             .collect::<Result<_, _>>()
             .unwrap()
     };
-    by_hand(&path, VERSION_1);
-    let kept = schema(&Connection::open(&path).unwrap());
-    let anew = Connection::open_in_memory().unwrap();
-    anew.execute_batch(file::MIGRATIONS[0]).unwrap();
-    assert_eq!(kept, schema(&anew));
+    assert_eq!(
+        VERSIONS.len(),
+        file::MIGRATIONS.len(),
+        "a version without a fixture"
+    );
+    for (steps, kept) in (1..).zip(VERSIONS) {
+        let (_folder, path) = folder();
+        by_hand(&path, kept);
+        let kept = schema(&Connection::open(&path).unwrap());
+        let anew = Connection::open_in_memory().unwrap();
+        for step in &file::MIGRATIONS[..steps] {
+            anew.execute_batch(step).unwrap();
+        }
+        assert_eq!(kept, schema(&anew), "version {steps}");
+    }
 }
 
 #[test]

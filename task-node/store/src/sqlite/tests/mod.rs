@@ -271,6 +271,8 @@ async fn the_schema_holds_the_invariants() {
         .unwrap();
     assert_eq!(stored, Recorded::Stored);
     let _ = store.close_round(round(1), mark(1)).await.unwrap();
+    let _ = store.set_first_round(round(1)).await.unwrap();
+    let _ = store.set_settlement(round(1), vec![1]).await.unwrap();
 
     for broken in [
         "INSERT INTO shares SELECT NULL, claim, job, worker, zeroblob(32), extranonce, ntime, nonce, version_bits, 0, 0 FROM shares",
@@ -287,6 +289,11 @@ async fn the_schema_holds_the_invariants() {
         "UPDATE rounds SET round = -1",
         "DELETE FROM rounds",
         "INSERT INTO store VALUES (2, zeroblob(32), zeroblob(32), 0)",
+        "UPDATE settlements SET body = x'00'",
+        "DELETE FROM settlements",
+        "INSERT OR REPLACE INTO settlements VALUES (1, x'00')",
+        "INSERT INTO settlements VALUES (3, x'00')",
+        "UPDATE history SET first_round = 0",
     ] {
         let result = store.write(move |db| Ok(db.execute_batch(broken)?)).await;
         assert!(
@@ -295,9 +302,10 @@ async fn the_schema_holds_the_invariants() {
         );
     }
     assert_eq!(store.round_shares(round(1)).await.unwrap().shares.len(), 1);
+    let settled = store.settlement(round(1)).await.unwrap();
+    assert_eq!(settled, Some(vec![1]));
 }
 
-/// Rows that were changed by hand are noticed, not paid.
 /// A round with more shares or claims than its bundle can hold could never be sealed: all its shares would be lost.
 #[tokio::test]
 async fn a_round_takes_no_more_than_can_be_sealed() {
@@ -346,6 +354,7 @@ async fn a_round_takes_no_more_than_can_be_sealed() {
     );
 }
 
+/// Rows that were changed by hand are noticed, not paid.
 #[tokio::test]
 async fn damage_is_noticed() {
     for damage in [
