@@ -1,0 +1,31 @@
+//! Speaks to K2: reads the pool's accounts, builds, sends and confirms its transactions, relays Bitcoin headers, proves
+//! Bitcoin outputs, proposes and attests rounds, claims and redeems.
+//!
+//! 1. [`K2`] is what is asked of a cluster; [`K2Rpc`] asks it over JSON-RPC.
+//! 2. [`Program`] derives addresses and builds instructions; a [`Draft`] holds some of them, and [`Sender`] carries it
+//!    out once, or simulates it.
+
+mod address;
+mod error;
+mod failure;
+mod instructions;
+pub mod k2;
+mod keypair;
+mod pda;
+mod rpc;
+mod send;
+mod transaction;
+
+pub use address::{
+    ASSOCIATED_TOKEN_PROGRAM, CLOCK, COMPUTE_BUDGET_PROGRAM, INCINERATOR, SYSTEM_PROGRAM,
+    TOKEN_PROGRAM, UPGRADEABLE_LOADER, address, pubkey,
+};
+pub use error::K2Error;
+pub use failure::Failure;
+pub use instructions::{Anchoring, Location, NO_SCRIPT, ProofBytes};
+pub use k2::{AccountData, AccountFilter, Commitment, K2};
+pub use keypair::{Keypair, KeypairError, KeypairFile};
+pub use pda::{Derived, Outpoint, Program};
+pub use rpc::{K2Rpc, RpcOptions};
+pub use send::{Confirmed, Price, SendError, SendOptions, Sender};
+pub use transaction::{Budget, Draft, DraftError, MAX_TRANSACTION, MAX_UNITS, Signed};
