@@ -109,7 +109,7 @@ numbered! {
         OperatorsFull = 500 => "all 32 places for operators are taken",
         AlreadyOperator = 501 => "this operator is registered already",
         NotOperator = 502 => "only an operator of the set may do this",
-        BadQuorum = 503 => "the quorum must be more than half of the operators and at most all of them",
+        BadQuorum = 503 => "the quorum must be more than half of the operators, and at most one more than there are",
         StillActive = 504 => "the operator has not left yet",
         NoEquivocation = 505 => "the proposals do not show this operator attesting two different roots of one round",
         NullRoot = 506 => "the root is empty",
@@ -144,6 +144,8 @@ numbered! {
         WrongDestination = 704 => "the output does not pay the redemption's script",
         Underpaid = 705 => "the output pays less than the redemption asks for",
         IdNotNamed = 706 => "the transaction does not name this redemption in an OP_RETURN output",
+        TooFewTokens = 707 => "the token account holds less than the amount",
+        RedemptionOpen = 708 => "the redemption is still open: it can be closed once it is settled or refunded",
     }
 }
 

@@ -185,6 +185,11 @@ impl<'a, 'info> Slot<'a, 'info> {
         }
     }
 
+    /// The account is in use already: it was passed in two places, and belongs in one of them at most.
+    const fn twice(&self) -> Error {
+        self.fault(AccountFault::WrongAddress)
+    }
+
     fn require_owned(&self, program_id: &Pubkey) -> Result<()> {
         if self.info.owner == program_id {
             return Ok(());
@@ -202,7 +207,7 @@ impl<'a, 'info> Slot<'a, 'info> {
     /// [`AccountFault`]: it does not exist, belongs to another program, or is of another kind.
     pub fn load<T: Account>(&self, program_id: &Pubkey, kind: Kind) -> Result<Ref<'a, T>> {
         self.require_owned(program_id)?;
-        let data = self.info.try_borrow_data()?;
+        let data = self.info.try_borrow_data().map_err(|_| self.twice())?;
         Ref::filter_map(data, |data| state::load(data, kind).ok())
             .map_err(|_| self.fault(AccountFault::WrongKind))
     }
@@ -213,7 +218,7 @@ impl<'a, 'info> Slot<'a, 'info> {
     /// As [`Slot::load`].
     pub fn load_mut<T: Account>(&self, program_id: &Pubkey, kind: Kind) -> Result<RefMut<'a, T>> {
         self.require_owned(program_id)?;
-        let data = self.info.try_borrow_mut_data()?;
+        let data = self.info.try_borrow_mut_data().map_err(|_| self.twice())?;
         RefMut::filter_map(data, |data| state::load_mut(data, kind).ok())
             .map_err(|_| self.fault(AccountFault::WrongKind))
     }

@@ -96,10 +96,14 @@ impl<'a, 'info> Slot<'a, 'info> {
         }
         invoke_signed(
             &system::allocate(new.key, size as u64),
-            &[new.clone()],
+            core::slice::from_ref(new),
             &[signer],
         )?;
-        invoke_signed(&system::assign(new.key, owner), &[new.clone()], &[signer])?;
+        invoke_signed(
+            &system::assign(new.key, owner),
+            core::slice::from_ref(new),
+            &[signer],
+        )?;
         Ok(())
     }
 

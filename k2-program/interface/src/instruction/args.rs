@@ -126,7 +126,7 @@ arguments! {
 
     /// How many operators must attest.
     pub struct SetQuorum {
-        /// More than half of the operators, at most all.
+        /// More than half of the operators, at most one more than there are (to let another one join).
         pub quorum: u8,
     }
 

@@ -10,31 +10,37 @@ use crate::layout::pod;
 pub type PackedScript = [u8; 35];
 
 pod! {
-    /// Rules chosen once, at Initialize.
+    /// Rules chosen once, at Initialize, which refuses what lies outside the bounds given here. A year is 52,560 blocks or
+    /// 78,840,000 slots of 400 ms.
     pub struct Parameters {
-        /// Confirmations an ordinary deposit or a payout needs; at least 1, 6 on the main network.
+        /// Confirmations an ordinary deposit or a payout needs: 1 to 100, on the main network 6 to 100.
         pub deposit_confirmations: U32,
-        /// Blocks below the tip at which an output can no longer be minted and its record may be closed; more than the ring.
+        /// Blocks below the tip at which an output can no longer be minted and its record may be closed: more than the
+        /// ring and the deepest re-organisation together, so 217 to a year.
         pub mint_horizon: U32,
-        /// At most `mint_window_cap` sats are minted within so many blocks.
+        /// At most `mint_window_cap` sats are minted within so many blocks: 1 to a year.
         pub mint_window_blocks: U32,
-        /// Blocks after which an open redemption may be refunded.
+        /// Blocks after which an open redemption may be refunded: more than `deposit_confirmations`, on the main network
+        /// at least 144, at most a year.
         pub redeem_expiry_blocks: U32,
-        /// Blocks for which the scripts before a rotation are still honoured after it.
+        /// Blocks for which the scripts before a rotation are still honoured after it: 1 to 2,016.
         pub custody_grace_blocks: U32,
-        /// Sats; keeps what a fake chain could mint below what it costs.
+        /// Sats; keeps what a fake chain could mint below what it costs. 1 to 21 million BTC.
         pub mint_window_cap: U64,
-        /// Sats; minting stops there.
+        /// Sats; minting stops there. 1 to 21 million BTC.
         pub supply_cap: U64,
-        /// Sats; the least a redemption pays out, above every dust limit.
+        /// Sats; the least a redemption pays out, above every dust limit: 1,000 to 21 million BTC.
         pub redeem_min: U64,
-        /// Slots between the quorum of a proposed root and its finalization, in which guardian or authority may veto it.
+        /// Slots between the quorum of a proposed root and its finalization, in which guardian or authority may veto it:
+        /// 1 to a year, on the main network at least an hour (9,000).
         pub challenge_slots: U64,
-        /// Slots between the proposal of custody scripts and their activation.
+        /// Slots between the proposal of custody scripts and their activation: 1 to a year, on the main network at least a
+        /// day (216,000).
         pub custody_delay_slots: U64,
-        /// Slots between an operator's leave and the return of its bond.
+        /// Slots between an operator's leave and the return of its bond, and for which a proposal is kept as evidence:
+        /// `challenge_slots` to a year, on the main network at least a day (216,000).
         pub unbonding_slots: U64,
-        /// Lamports an operator locks.
+        /// Lamports an operator locks: at least 1.
         pub bond_lamports: U64,
     }
 }

@@ -9,6 +9,7 @@ mod fork;
 mod initialize;
 mod mint;
 mod operators;
+mod parameters;
 mod proof;
 mod records;
 mod redeem;
