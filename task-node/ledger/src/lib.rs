@@ -25,6 +25,7 @@ pub use cumulative::{CumulativeError, CumulativeList, Entry, Stake};
 pub use distribution::{Distribution, DistributionError, DistributionInput, MAX_BOUNTY};
 pub use fee::{Fee, FeeError};
 pub use k2_interface::Role;
+pub use k2_interface::reward_tree::MAX_LEAVES;
 pub use pplns::{Earner, PplnsError, Share, Window};
 pub use record::{FORMAT, OperatorReward, Record};
 pub use reward_list::{

@@ -9,12 +9,13 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, BlockHash};
 use ledger::Share;
 use pow::{Algorithm, NBits, Sha256d, Work};
-use work::{Job, RoundNumber, VersionMask};
+use work::{Job, JobTemplate, RoundNumber, VersionMask};
 
 use crate::audit::BlockShare;
 use crate::bundle::Bundle;
 use crate::bundle_error::BundleError;
 use crate::distribution::DistributeError;
+use crate::rules::PoolRules;
 use crate::shares_chunk::PackedShare;
 
 /// A bundle whose chunks have been weighed.
@@ -50,7 +51,8 @@ pub enum ChunkFault {
 }
 
 impl AcceptedBundle {
-    /// Decodes every share once, tries its proof of work, and finds the blocks among them.
+    /// Decodes every share once, tries its proof of work, and finds the blocks among them. A block counts with what its
+    /// coinbase pays to the rules' payout scripts: only that can ever be minted, and an auditor may have opened a sample.
     ///
     /// A chunk in which anything is wrong earns nothing: an audit by sample may not have opened it. All nodes see the
     /// same bytes, so they leave out the same chunks; and whoever gets a bundle accepted that cannot be read in some
@@ -58,9 +60,10 @@ impl AcceptedBundle {
     ///
     /// # Errors
     /// [`BundleError::Missing`] when a chunk was not read.
-    pub fn new(bundle: Arc<Bundle>) -> Result<Self, BundleError> {
+    pub fn new(bundle: Arc<Bundle>, rules: &PoolRules) -> Result<Self, BundleError> {
         let mut weigher = Weigher {
             bundle: &bundle,
+            rules,
             hasher: Hasher::default(),
             last: None,
             blocks: Vec::new(),
@@ -197,6 +200,7 @@ impl AcceptedRound {
 /// Goes through the chunks of a bundle.
 struct Weigher<'a> {
     bundle: &'a Bundle,
+    rules: &'a PoolRules,
     hasher: Hasher,
     /// The last share that counts.
     last: Option<PackedShare>,
@@ -229,7 +233,7 @@ impl Weigher<'_> {
                 blocks.push(BlockShare {
                     hash: BlockHash::from_byte_array(hash),
                     height: job.height(),
-                    value: job.total_value(),
+                    value: paid_to_pool(job, self.rules),
                 });
             }
         }
@@ -242,6 +246,15 @@ impl Weigher<'_> {
         self.blocks.append(&mut blocks);
         Ok(())
     }
+}
+
+fn paid_to_pool(job: &JobTemplate, rules: &PoolRules) -> Amount {
+    let outputs = job.payouts().iter();
+    let ours = outputs.filter(|output| rules.payout_scripts().contains(&output.script));
+    // What adds up to more than there can be was never in a block.
+    ours.map(|output| output.value)
+        .try_fold(Amount::ZERO, Amount::checked_add)
+        .unwrap_or(Amount::ZERO)
 }
 
 /// Rebuilds headers; shares are sorted, so a job is rebuilt once.

@@ -7,6 +7,8 @@
 //! 3. [`Bundle`] - the blocks read back; anything but the one canonical form is refused.
 //! 4. [`audit()`] - whether a bundle is what its node submitted it as; [`chunks_to_open`] where it is too large to fetch.
 //! 5. [`PayoutWindow`], [`distribute`] - accepted bundles become what the ledger divides.
+//! 6. [`DecidedRound`], [`Settlement`], [`EncodedRewardList`] - once its blocks have matured, a round is divided for good,
+//!    and everybody can read what is theirs.
 //!
 //! These are pure. [`RoundKeeper`] and [`Auditor`] are the shells that feed them from stores, sources and a Bitcoin node;
 //! [`RoundBook`] is the life cycle the keeper carries out.
@@ -25,11 +27,14 @@ mod bundle_root;
 mod distribution;
 mod facts;
 mod keeper;
+mod maturity;
 mod merkle_sum;
+mod reward_root;
 mod round;
 mod rules;
 mod sampling;
 mod seen;
+mod settlement;
 mod shares_chunk;
 mod tables;
 mod unavailable;
@@ -50,11 +55,19 @@ pub use bundle_root::{
 pub use distribution::{DistributeError, PayoutTerms, PayoutWindow, distribute, payout_window};
 pub use facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
 pub use keeper::{KeeperError, RoundKeeper, encode_round, seal};
+pub use maturity::{
+    COINBASE_MATURITY, ChainTip, DecidedRound, Depth, MissingHeight, Undecided, decided_at,
+};
 pub use merkle_sum::{Leaf, MerkleSumTree};
+pub use reward_root::{
+    EncodedRewardList, FetchRewardsError, MAX_REWARD_ROOT_BYTES, REWARDS_FORMAT, RewardRoot,
+    RewardRootError, fetch_reward_list,
+};
 pub use round::{Phase, RoundAction, RoundBook, RoundEvent};
 pub use rules::{MAX_PAYOUT_SCRIPTS, PoolRules, RulesDigest, RulesError, RulesParts};
 pub use sampling::{MAX_SAMPLES, USUAL_SAMPLES, chunks_to_open, part_found, samples_for};
 pub use seen::SeenInRound;
+pub use settlement::{SETTLEMENT_FORMAT, Settlement, SettlementError, SettlementTerms};
 pub use shares_chunk::{
     ChunkError, MAX_CHUNK_BYTES, PackedShare, SHARES_PER_CHUNK, decode_chunk, encode_chunk,
 };

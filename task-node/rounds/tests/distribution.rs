@@ -25,7 +25,7 @@ fn accepted(bundle: &EncodedBundle) -> AcceptedBundle {
     let blocks = Blocks::of(bundle);
     let root = blocks.get(&bundle.cid).unwrap();
     let read = Bundle::read(&bundle.cid, &root, |cid| blocks.get(cid)).unwrap();
-    AcceptedBundle::new(Arc::new(read)).unwrap()
+    AcceptedBundle::new(Arc::new(read), &rules()).unwrap()
 }
 
 /// What one miner of one node found in one round.

@@ -226,7 +226,7 @@ async fn a_forged_chunk_is_found_where_it_is_opened_and_never_paid() {
         );
     }
     // Had it been accepted: everybody unpacks it to pay, and that chunk earns nothing.
-    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks))).unwrap();
+    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks)), &support::rules()).unwrap();
     let faults: Vec<_> = accepted.faults().map(|(chunk, _)| chunk).collect();
     assert_eq!(faults, [1]);
     let round = AcceptedRound::new(n(3), vec![accepted]).unwrap();
@@ -249,7 +249,7 @@ async fn a_forged_chunk_is_found_where_it_is_opened_and_never_paid() {
         .await
         .unwrap();
     assert!(summary.checked <= (SHARES - SHARES_PER_CHUNK) as u64);
-    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks))).unwrap();
+    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks)), &support::rules()).unwrap();
     let faults: Vec<_> = accepted.faults().collect();
     assert!(
         matches!(
@@ -268,14 +268,14 @@ async fn a_forged_chunk_is_found_where_it_is_opened_and_never_paid() {
     let (first, work) = scene.chunk(0);
     let twice = encode_chunk(&first, &scene.base_times()).unwrap();
     let (cid, blocks) = replace_chunk(&scene.honest, 1, twice, work);
-    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks))).unwrap();
+    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks)), &support::rules()).unwrap();
     assert_eq!(
         accepted.faults().collect::<Vec<_>>(),
         [(1, &ChunkFault::Order)]
     );
     // Nor does one hold up the others that cannot be read at all.
     let (cid, blocks) = replace_chunk(&scene.honest, 0, vec![0xff; 100], work);
-    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks))).unwrap();
+    let accepted = AcceptedBundle::new(Arc::new(read(&cid, &blocks)), &support::rules()).unwrap();
     assert!(matches!(
         accepted.faults().collect::<Vec<_>>()[..],
         [(0, ChunkFault::Form(_))]

@@ -208,11 +208,11 @@ impl Node {
         for accepted in accepted {
             if let Some(bundle) = self.read_accepted(round, accepted).await? {
                 // Unpacking a large bundle hashes every share once.
-                let bundle =
-                    tokio::task::spawn_blocking(move || AcceptedBundle::new(Arc::new(bundle)))
-                        .await
-                        .map_err(unavailable)?
-                        .map_err(unavailable)?;
+                let rules = Arc::clone(&self.rules);
+                let weighed = tokio::task::spawn_blocking(move || {
+                    AcceptedBundle::new(Arc::new(bundle), &rules)
+                });
+                let bundle = weighed.await.map_err(unavailable)?.map_err(unavailable)?;
                 bundles.push(bundle);
             }
         }
