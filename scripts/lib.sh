@@ -118,20 +118,20 @@ only_one() {
 # The pinned version of a tool in requirements-tools.txt.
 pinned() { sed -n "s/^astral-dev-toolchain-$1==\([0-9.]*\).*/\1/p" "$ROOT/scripts/requirements-tools.txt"; }
 
-# pip_into DIR: the pinned, ready-built tools into DIR/bin. Fails where there is no pip, no such wheel or no network.
+# pip_into DIR REQUIREMENTS: the pinned, ready-built packages of a requirements file into DIR, programs into DIR/bin; an
+# environment with a python of its own where the machine's python has no pip. Fails where there is no such wheel or no network.
 pip_into() {
     local dir=$1 python
+    local -a install=(-m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary ":all:" --require-hashes --requirement "$2")
     for python in python3 /usr/bin/python3; do
         if "$python" -m pip --version >/dev/null 2>&1; then
-            PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
-                --require-hashes --target "$dir" --requirement "$ROOT/scripts/requirements-tools.txt" >&2
+            PIP_ROOT_USER_ACTION=ignore "$python" "${install[@]}" --target "$dir" >&2
             return
         fi
     done
     # A python without pip may still be able to make an environment that has one.
     have python3 && python3 -m venv "$dir" >/dev/null 2>&1 || return 1
-    PIP_ROOT_USER_ACTION=ignore "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
-        --require-hashes --requirement "$ROOT/scripts/requirements-tools.txt" >&2
+    PIP_ROOT_USER_ACTION=ignore "$dir/bin/python" "${install[@]}" >&2
 }
 
 # use_cargo_tools: puts `cargo deny` and `cargo fuzz` into the PATH; those already there are taken.
@@ -144,7 +144,7 @@ use_cargo_tools() {
         if [[ ! -e $tools/complete ]]; then
             rm -rf "$tools"
             log "fetching ready-built ${missing[*]} from PyPI (6 MB)"
-            if ! pip_into "$tools"; then
+            if ! pip_into "$tools" "$ROOT/scripts/requirements-tools.txt"; then
                 log "no ready-built ones for this machine: compiling ${missing[*]} (about 10 minutes, once)"
                 rm -rf "$tools"
                 for tool in "${missing[@]}"; do
