@@ -77,6 +77,8 @@ numbered! {
         ForkFull = 213 => "the fork account is full: close it and begin again",
         ForkBase = 214 => "the fork account holds a branch from another height: close it first",
         BadTarget = 215 => "a compact target is negative, zero or above the network's limit",
+        OldVersion = 216 => "a header's version ended with BIP34, BIP66 or BIP65 below its height",
+        CheckpointFinal = 217 => "the branch takes back blocks of the relay's checkpoint, which are final",
 
         // Proofs
         UnknownBlock = 300 => "the proof's block is not on the relay's best chain at this height",
@@ -95,6 +97,8 @@ numbered! {
         BufferIncomplete = 313 => "the buffer does not hold the proof that was announced",
         BufferRange = 314 => "pieces must be written in order and fit the announced length",
         CursorHeader = 315 => "the header is not the block the cursor stands on",
+        CursorAtGenesis = 316 => "the cursor stands on the chain's first block: nothing is below it",
+        TooManyInputs = 317 => "a deposit with more than 8 inputs cannot be minted: pay custody with fewer",
 
         // Minting
         ForeignScript = 400 => "the output does not pay a custody script in force at its height",
@@ -164,6 +168,12 @@ impl PoolError {
 }
 
 impl core::error::Error for PoolError {}
+
+impl From<PoolError> for u32 {
+    fn from(error: PoolError) -> Self {
+        error.code()
+    }
+}
 
 numbered! {
     /// What is wrong with an account; the messages follow the account's name.
