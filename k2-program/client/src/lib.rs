@@ -5,21 +5,27 @@
 //! 2. [`Program`] derives addresses and builds instructions; a [`Draft`] holds some of them, and [`Sender`] carries it
 //!    out once, or simulates it.
 
+mod accounts;
 mod address;
+mod client;
 mod error;
 mod failure;
 mod instructions;
 pub mod k2;
 mod keypair;
 mod pda;
+pub mod relayer;
 mod rpc;
 mod send;
 mod transaction;
+pub mod views;
 
+pub use accounts::{AccountError, Accounts, AnyAccount, Mint, TokenAccount};
 pub use address::{
     ASSOCIATED_TOKEN_PROGRAM, CLOCK, COMPUTE_BUDGET_PROGRAM, INCINERATOR, SYSTEM_PROGRAM,
     TOKEN_PROGRAM, UPGRADEABLE_LOADER, address, pubkey,
 };
+pub use client::{Change, Client, DryRun};
 pub use error::K2Error;
 pub use failure::Failure;
 pub use instructions::{Anchoring, Location, NO_SCRIPT, ProofBytes};

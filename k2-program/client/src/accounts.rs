@@ -1,0 +1,566 @@
+//! Reads the program's accounts: fetched, checked to be the program's, decoded by their kind.
+
+use k2_interface::K2Address;
+use k2_interface::state::{
+    self, Account, Buffer, Config, Cursor, Fork, Head, Kind, Ledger, Operator, OperatorSet,
+    Proposal, Record, Redemption, Relay, StateError,
+};
+use solana_program_pack::Pack as _;
+use spl_token_interface::state::{Account as SplAccount, Mint as SplMint};
+
+use crate::address::{TOKEN_PROGRAM, address};
+use crate::error::K2Error;
+use crate::k2::{AccountData, AccountFilter, Commitment, K2, MAX_ACCOUNTS};
+use crate::pda::{Outpoint, Program};
+
+/// Why an account could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccountError {
+    /// The cluster cannot be asked.
+    #[error(transparent)]
+    K2(#[from] K2Error),
+    /// There is nothing at this address.
+    #[error("{what} {address} does not exist{hint}")]
+    Missing {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        address: K2Address,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// It belongs to another program.
+    #[error("{what} {address} belongs to another program, {owner}: is the program id right?")]
+    Foreign {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        address: K2Address,
+        /// Whose it is.
+        owner: K2Address,
+    },
+    /// It holds something else.
+    #[error("{what} {address}: {source}: is this client as new as the program?")]
+    State {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        address: K2Address,
+        /// What is wrong.
+        source: StateError,
+    },
+    /// It is no token account or mint.
+    #[error("{address} is not {what} of the SPL Token program")]
+    Token {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        address: K2Address,
+    },
+}
+
+/// What kinds are called in messages.
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Config => "the configuration",
+        Kind::Operators => "the operators' set",
+        Kind::Relay => "the relay",
+        Kind::Fork => "the fork account",
+        Kind::Cursor => "the cursor",
+        Kind::Buffer => "the proof buffer",
+        Kind::Deposit => "the deposit record",
+        Kind::Payout => "the payout record",
+        Kind::Operator => "the operator's bond",
+        Kind::Proposal => "the proposal",
+        Kind::Ledger => "the ledger",
+        Kind::Redemption => "the redemption",
+        _ => "the account",
+    }
+}
+
+const fn hint(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Config | Kind::Operators => {
+            ": the program is not initialized (`orcapool k2 init`), or its id is wrong"
+        }
+        Kind::Relay => ": it has no checkpoint yet (`orcapool k2 init`)",
+        _ => "",
+    }
+}
+
+/// An account of the program, whatever it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // short-lived
+#[non_exhaustive]
+pub enum AnyAccount {
+    /// The configuration.
+    Config(Config),
+    /// The operators' set.
+    Operators(OperatorSet),
+    /// The relay.
+    Relay(Box<Relay>),
+    /// A fork account.
+    Fork(Box<Fork>),
+    /// A cursor.
+    Cursor(Cursor),
+    /// A proof buffer.
+    Buffer(Buffer),
+    /// The record of a minted output.
+    Deposit(Record),
+    /// The record of a payout.
+    Payout(Record),
+    /// An operator's bond.
+    Operator(Operator),
+    /// A proposal.
+    Proposal(Proposal),
+    /// A ledger.
+    Ledger(Ledger),
+    /// A redemption.
+    Redemption(Redemption),
+}
+
+impl AnyAccount {
+    /// Reads an account by the kind its head names.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn decode(data: &[u8]) -> Result<Self, StateError> {
+        let (head, _) =
+            <Head as zerocopy::FromBytes>::ref_from_prefix(data).map_err(|_| StateError::Length)?;
+        let kind = ALL_KINDS
+            .into_iter()
+            .find(|kind| *kind as u8 == head.kind)
+            .ok_or(StateError::Kind)?;
+        Ok(match kind {
+            Kind::Config => Self::Config(*state::load(data, kind)?),
+            Kind::Operators => Self::Operators(*state::load(data, kind)?),
+            Kind::Relay => Self::Relay(Box::new(*state::load(data, kind)?)),
+            Kind::Fork => Self::Fork(Box::new(*state::load(data, kind)?)),
+            Kind::Cursor => Self::Cursor(*state::load(data, kind)?),
+            Kind::Buffer => Self::Buffer(*state::load(data, kind)?),
+            Kind::Deposit => Self::Deposit(*state::load(data, kind)?),
+            Kind::Payout => Self::Payout(*state::load(data, kind)?),
+            Kind::Operator => Self::Operator(*state::load(data, kind)?),
+            Kind::Proposal => Self::Proposal(*state::load(data, kind)?),
+            Kind::Ledger => Self::Ledger(*state::load(data, kind)?),
+            Kind::Redemption => Self::Redemption(*state::load(data, kind)?),
+            _ => return Err(StateError::Kind),
+        })
+    }
+}
+
+const ALL_KINDS: [Kind; 12] = [
+    Kind::Config,
+    Kind::Operators,
+    Kind::Relay,
+    Kind::Fork,
+    Kind::Cursor,
+    Kind::Buffer,
+    Kind::Deposit,
+    Kind::Payout,
+    Kind::Operator,
+    Kind::Proposal,
+    Kind::Ledger,
+    Kind::Redemption,
+];
+
+/// A token account of the wrapped token or any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct TokenAccount {
+    /// Which token.
+    pub mint: K2Address,
+    /// Whose.
+    pub owner: K2Address,
+    /// How many, in the smallest unit (1 sat).
+    pub amount: u64,
+}
+
+impl TokenAccount {
+    /// Reads the bytes of a token account. `None` where they are none, or one that is not initialized.
+    #[must_use]
+    pub fn decode(data: &[u8]) -> Option<Self> {
+        let account = SplAccount::unpack(data).ok()?;
+        Some(Self {
+            mint: address(&account.mint),
+            owner: address(&account.owner),
+            amount: account.amount,
+        })
+    }
+}
+
+/// A token's mint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Mint {
+    /// Who may mint.
+    pub authority: Option<K2Address>,
+    /// How many there are, in the smallest unit.
+    pub supply: u64,
+    /// Digits after the point.
+    pub decimals: u8,
+}
+
+impl Mint {
+    /// Reads the bytes of a mint. `None` where they are none.
+    #[must_use]
+    pub fn decode(data: &[u8]) -> Option<Self> {
+        let mint = SplMint::unpack(data).ok()?;
+        Some(Self {
+            authority: Option::<_>::from(mint.mint_authority).map(|key| address(&key)),
+            supply: mint.supply,
+            decimals: mint.decimals,
+        })
+    }
+}
+
+/// Reads accounts of one deployed program.
+#[derive(Debug, Clone, Copy)]
+pub struct Accounts<'a> {
+    k2: &'a dyn K2,
+    program: &'a Program,
+    commitment: Commitment,
+}
+
+impl<'a> Accounts<'a> {
+    /// Reads at this commitment.
+    #[must_use]
+    pub const fn new(k2: &'a dyn K2, program: &'a Program, commitment: Commitment) -> Self {
+        Self {
+            k2,
+            program,
+            commitment,
+        }
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn config(&self) -> Result<Config, AccountError> {
+        self.one(self.program.config(), Kind::Config).await
+    }
+
+    /// The operators' set.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn operators(&self) -> Result<OperatorSet, AccountError> {
+        self.one(self.program.operators(), Kind::Operators).await
+    }
+
+    /// The relay.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn relay(&self) -> Result<Box<Relay>, AccountError> {
+        self.one(self.program.relay(), Kind::Relay)
+            .await
+            .map(Box::new)
+    }
+
+    /// The relay, if it has its checkpoint.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn relay_if_any(&self) -> Result<Option<Box<Relay>>, AccountError> {
+        let relay = self.find(self.program.relay(), Kind::Relay).await?;
+        Ok(relay.map(Box::new))
+    }
+
+    /// The payer's fork account.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn fork(&self, payer: &K2Address) -> Result<Option<Box<Fork>>, AccountError> {
+        let fork = self
+            .find(self.program.fork(payer).address, Kind::Fork)
+            .await?;
+        Ok(fork.map(Box::new))
+    }
+
+    /// One of the payer's cursors.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn cursor(&self, payer: &K2Address, id: u32) -> Result<Option<Cursor>, AccountError> {
+        self.find(self.program.cursor(payer, id).address, Kind::Cursor)
+            .await
+    }
+
+    /// One of the payer's buffers.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn buffer(&self, payer: &K2Address, id: u32) -> Result<Option<Buffer>, AccountError> {
+        self.find(self.program.buffer(payer, id).address, Kind::Buffer)
+            .await
+    }
+
+    /// The record that an output has been minted.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn deposit(&self, outpoint: &Outpoint) -> Result<Option<Record>, AccountError> {
+        self.find(self.program.deposit(outpoint).address, Kind::Deposit)
+            .await
+    }
+
+    /// The record that an output has settled a redemption.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn payout(&self, outpoint: &Outpoint) -> Result<Option<Record>, AccountError> {
+        self.find(self.program.payout(outpoint).address, Kind::Payout)
+            .await
+    }
+
+    /// An operator's bond.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn operator(&self, key: &K2Address) -> Result<Option<Operator>, AccountError> {
+        self.find(self.program.operator(key).address, Kind::Operator)
+            .await
+    }
+
+    /// An operator's proposal of a round.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn proposal(
+        &self,
+        round: u64,
+        proposer: &K2Address,
+    ) -> Result<Option<Proposal>, AccountError> {
+        self.find(
+            self.program.proposal(round, proposer).address,
+            Kind::Proposal,
+        )
+        .await
+    }
+
+    /// What an owner has claimed in a role.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn ledger(
+        &self,
+        role: k2_interface::Role,
+        owner: &K2Address,
+    ) -> Result<Option<Ledger>, AccountError> {
+        self.find(self.program.ledger(role, owner).address, Kind::Ledger)
+            .await
+    }
+
+    /// A redemption.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn redemption(&self, id: u64) -> Result<Option<Redemption>, AccountError> {
+        self.find(self.program.redemption(id).address, Kind::Redemption)
+            .await
+    }
+
+    /// All proposals of a round, each with its address, in the order of their proposers.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn proposals(&self, round: u64) -> Result<Vec<(K2Address, Proposal)>, AccountError> {
+        let filter = AccountFilter::Bytes {
+            offset: size_of::<Head>(),
+            bytes: round.to_le_bytes().to_vec(),
+        };
+        let mut proposals: Vec<(K2Address, Proposal)> =
+            self.all(Kind::Proposal, vec![filter]).await?;
+        proposals.sort_by_key(|(_, proposal)| proposal.proposer);
+        Ok(proposals)
+    }
+
+    /// All proposals there are, by round and proposer.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn all_proposals(&self) -> Result<Vec<(K2Address, Proposal)>, AccountError> {
+        let mut proposals: Vec<(K2Address, Proposal)> =
+            self.all(Kind::Proposal, Vec::new()).await?;
+        proposals.sort_by_key(|(_, proposal)| (proposal.round.get(), proposal.proposer));
+        Ok(proposals)
+    }
+
+    /// All redemptions that are not closed, by id.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn redemptions(&self) -> Result<Vec<Redemption>, AccountError> {
+        let redemptions: Vec<(K2Address, Redemption)> =
+            self.all(Kind::Redemption, Vec::new()).await?;
+        let mut redemptions: Vec<Redemption> = redemptions
+            .into_iter()
+            .map(|(_, account)| account)
+            .collect();
+        redemptions.sort_by_key(|redemption| redemption.id.get());
+        Ok(redemptions)
+    }
+
+    /// All records of minted outputs, by height.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn deposits(&self) -> Result<Vec<Record>, AccountError> {
+        let records: Vec<(K2Address, Record)> = self.all(Kind::Deposit, Vec::new()).await?;
+        let mut records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
+        records.sort_by_key(|record| (record.height.get(), record.txid, record.vout.get()));
+        Ok(records)
+    }
+
+    /// All bonds.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn bonds(&self) -> Result<Vec<Operator>, AccountError> {
+        let bonds: Vec<(K2Address, Operator)> = self.all(Kind::Operator, Vec::new()).await?;
+        let mut bonds: Vec<Operator> = bonds.into_iter().map(|(_, bond)| bond).collect();
+        bonds.sort_by_key(|bond| bond.operator);
+        Ok(bonds)
+    }
+
+    /// Which of these outputs have been minted, in their order.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn minted(&self, outpoints: &[Outpoint]) -> Result<Vec<bool>, AccountError> {
+        let addresses: Vec<K2Address> = outpoints
+            .iter()
+            .map(|outpoint| self.program.deposit(outpoint).address)
+            .collect();
+        let mut minted = Vec::with_capacity(addresses.len());
+        for some in addresses.chunks(MAX_ACCOUNTS) {
+            let accounts = self.k2.accounts(some, self.commitment).await?.value;
+            // Lamports alone do not count: anybody can send some to an address.
+            minted.extend(
+                accounts.into_iter().map(|account| {
+                    account.is_some_and(|account| account.owner == self.program.id())
+                }),
+            );
+        }
+        Ok(minted)
+    }
+
+    /// A token account; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn token_account(
+        &self,
+        address: K2Address,
+    ) -> Result<Option<TokenAccount>, AccountError> {
+        let Some(account) = self.existing(address).await? else {
+            return Ok(None);
+        };
+        token(&account, TokenAccount::decode)
+            .map(Some)
+            .ok_or(AccountError::Token {
+                what: "a token account",
+                address,
+            })
+    }
+
+    /// The wrapped token's mint.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn mint(&self) -> Result<Mint, AccountError> {
+        let address = self.program.mint();
+        let account = self.existing(address).await?.ok_or(AccountError::Missing {
+            what: "the mint",
+            address,
+            hint: hint(Kind::Config),
+        })?;
+        token(&account, Mint::decode).ok_or(AccountError::Token {
+            what: "a mint",
+            address,
+        })
+    }
+
+    async fn one<T: Account + Copy>(
+        &self,
+        address: K2Address,
+        kind: Kind,
+    ) -> Result<T, AccountError> {
+        self.find(address, kind)
+            .await?
+            .ok_or(AccountError::Missing {
+                what: name(kind),
+                address,
+                hint: hint(kind),
+            })
+    }
+
+    async fn find<T: Account + Copy>(
+        &self,
+        address: K2Address,
+        kind: Kind,
+    ) -> Result<Option<T>, AccountError> {
+        match self.existing(address).await? {
+            Some(account) => self.decode(&address, &account, kind).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An account that is more than lamports somebody has sent.
+    async fn existing(&self, address: K2Address) -> Result<Option<AccountData>, AccountError> {
+        let account = self.k2.account(&address, self.commitment).await?;
+        Ok(account.filter(|a| a.owner != crate::SYSTEM_PROGRAM || !a.data.is_empty()))
+    }
+
+    fn decode<T: Account + Copy>(
+        &self,
+        address: &K2Address,
+        account: &AccountData,
+        kind: Kind,
+    ) -> Result<T, AccountError> {
+        if account.owner != self.program.id() {
+            return Err(AccountError::Foreign {
+                what: name(kind),
+                address: *address,
+                owner: account.owner,
+            });
+        }
+        state::load(&account.data, kind)
+            .copied()
+            .map_err(|source| AccountError::State {
+                what: name(kind),
+                address: *address,
+                source,
+            })
+    }
+
+    async fn all<T: Account + Copy>(
+        &self,
+        kind: Kind,
+        mut filters: Vec<AccountFilter>,
+    ) -> Result<Vec<(K2Address, T)>, AccountError> {
+        // Magic, kind and version.
+        let head = Head::new(kind, 0);
+        let bytes = zerocopy::IntoBytes::as_bytes(&head);
+        filters.push(AccountFilter::Bytes {
+            offset: 0,
+            bytes: bytes.get(..6).unwrap_or(bytes).to_vec(),
+        });
+        if !T::HAS_TAIL {
+            filters.push(AccountFilter::Size(size_of::<T>() as u64));
+        }
+        self.k2
+            .program_accounts(&self.program.id(), &filters, self.commitment)
+            .await?
+            .into_iter()
+            .map(|(address, account)| Ok((address, self.decode(&address, &account, kind)?)))
+            .collect()
+    }
+}
+
+fn token<T>(account: &AccountData, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    (account.owner == TOKEN_PROGRAM)
+        .then(|| decode(&account.data))
+        .flatten()
+}
