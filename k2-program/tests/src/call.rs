@@ -2,6 +2,8 @@
 
 use k2_interface::instruction::{AccountSpec, InstructionKind};
 use k2_interface::{AccountFault, Refusal};
+use scenario::format::Expect;
+use scenario::{Execution, Outcome};
 use solana_instruction::{AccountMeta, Instruction};
 use solana_pubkey::Pubkey;
 
@@ -57,6 +59,7 @@ impl Call {
     }
 
     /// What a refusal of this instruction says.
+    #[must_use]
     pub fn explain(&self, code: u32) -> String {
         Refusal::from_code(code).of(self.kind).to_string()
     }
@@ -69,5 +72,62 @@ impl From<Call> for Instruction {
             accounts: call.accounts.into_iter().map(|(_, meta)| meta).collect(),
             data: call.data,
         }
+    }
+}
+
+/// A call that was sent. A test has to say how it must have ended.
+#[derive(Debug, Clone)]
+#[must_use = "say how the call must end"]
+pub struct Sent {
+    /// The call.
+    pub call: Call,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl Sent {
+    /// It did what it should.
+    #[track_caller]
+    pub fn must_succeed(self) -> Execution {
+        if let Some(code) = self.outcome.custom() {
+            panic!("step `{}`: {}", self.outcome.step, self.call.explain(code));
+        }
+        self.outcome.must_succeed()
+    }
+
+    /// It was refused with this number.
+    #[track_caller]
+    pub fn must_fail_with(self, code: impl Into<u32>) -> Execution {
+        let wanted = code.into();
+        if let Some(got) = self.outcome.custom() {
+            let (want, got) = (self.call.explain(wanted), self.call.explain(got));
+            assert_eq!(got, want, "step `{}`", self.outcome.step);
+        }
+        self.outcome.must_fail_with(wanted)
+    }
+
+    /// It was refused because this account is wrong in this way.
+    #[track_caller]
+    pub fn must_fault(self, name: &str, fault: AccountFault) -> Execution {
+        let code = self.call.fault(name, fault);
+        self.must_fail_with(code)
+    }
+
+    /// The number it was refused with; none if it succeeded.
+    ///
+    /// # Panics
+    /// If it failed otherwise than by a number.
+    #[track_caller]
+    pub fn code(&self) -> Option<u32> {
+        let code = self.outcome.custom();
+        let ended = code.is_some() || self.outcome.ending == Expect::Ok;
+        assert!(
+            ended,
+            "step `{}`: {}\n  {}",
+            self.outcome.step,
+            self.outcome.ending,
+            self.outcome.execution.logs.join("\n  ")
+        );
+        code
     }
 }

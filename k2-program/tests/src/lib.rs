@@ -30,5 +30,5 @@ pub mod rewards;
 pub mod scripts;
 mod world;
 
-pub use call::Call;
+pub use call::{Call, Sent};
 pub use world::{BTC, NOBODY, PROGRAM_ENV, World};

@@ -8,14 +8,14 @@ use k2_interface::instruction::{
 };
 use k2_interface::state::{self, Account, Config, Kind, OperatorSet, PackedScript, Relay};
 use k2_interface::{K2Address, Role, pda};
-use scenario::{Outcome, Recorder, SOL};
+use scenario::{Recorder, SOL};
 use solana_instruction::AccountMeta;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{bpf_loader_upgradeable, incinerator, system_program};
 use spl_associated_token_account_interface::address::get_associated_token_address_and_bump_seed;
 
 use crate::rewards::{RewardList, address};
-use crate::{Call, scripts};
+use crate::{Call, Sent, scripts};
 
 /// The environment variable that holds the path of the program under test.
 pub const PROGRAM_ENV: &str = "ORCAPOOL_K2_PROGRAM";
@@ -130,8 +130,9 @@ impl World {
 
     /// Sends one instruction.
     #[track_caller]
-    pub fn send(&mut self, step: &str, call: Call) -> Outcome {
-        self.k2.send(step, call.into())
+    pub fn send(&mut self, step: &str, call: Call) -> Sent {
+        let outcome = self.k2.send(step, call.clone().into());
+        Sent { call, outcome }
     }
 
     // ---- addresses ---------------------------------------------------------------------------------------------------
