@@ -7,6 +7,7 @@ mod audit;
 mod config;
 mod devnet;
 mod doctor;
+mod k2;
 mod mine;
 mod output;
 mod rounds;
@@ -42,6 +43,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         } => rounds::run(&config, limit, json).await,
         Command::Config(command) => config::run(&command),
         Command::Doctor { config, json } => doctor::run(&config, json).await,
+        Command::K2 { common, command } => k2::run(&common, &command).await,
         Command::Mine(args) => mine::run(&args).await,
         Command::OpenApi => {
             output::line(&crate::http::document())?;

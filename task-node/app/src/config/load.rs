@@ -10,8 +10,17 @@ use super::raw::RawConfig;
 
 /// Prefix of environment variables; `__` separates tables: `ORCAPOOL_HTTP__LISTEN`.
 const ENV_PREFIX: &str = "ORCAPOOL_";
-/// Variables with the prefix that are not configuration keys: the devnet's bitcoind, the file itself, the scripts' cache.
-const NOT_CONFIGURATION: [&str; 3] = ["BITCOIND", "CONFIG", "CACHE"];
+/// Variables with the prefix that are not configuration keys: the devnet's bitcoind and K2 program, the file itself, the
+/// scripts' cache, and what the tests are told.
+const NOT_CONFIGURATION: [&str; 7] = [
+    "BITCOIND",
+    "K2_PROGRAM",
+    "CONFIG",
+    "CACHE",
+    "SBF_SELFTEST",
+    "SCENARIOS",
+    "WEB3",
+];
 
 /// Why no configuration could be read.
 #[derive(Debug, thiserror::Error)]

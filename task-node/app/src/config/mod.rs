@@ -8,5 +8,7 @@ pub mod raw;
 mod show;
 
 pub use load::{LoadError, load, nearest};
-pub use parsed::{Config, ConfigError, HttpSettings, LogFormat, MinerSettings, StratumSettings};
+pub use parsed::{
+    Config, ConfigError, HttpSettings, K2Settings, LogFormat, MinerSettings, StratumSettings,
+};
 pub use show::redacted;

@@ -147,6 +147,69 @@ impl Complaints {
     }
 }
 
+/// What the commands on K2 need of a configuration; a miner that claims has no more of it than this.
+#[derive(Debug, Clone)]
+pub struct K2Settings {
+    /// JSON-RPC endpoints, best first.
+    pub rpc: Vec<String>,
+    /// The pool's program.
+    pub program: K2Address,
+    /// Keypair file of whoever signs.
+    pub keypair: Option<PathBuf>,
+    /// Micro-lamports a compute unit.
+    pub price: u64,
+    /// The Bitcoin network.
+    pub network: Network,
+    /// Bitcoin nodes in order of preference; there may be none.
+    pub bitcoin_nodes: Vec<RpcOptions>,
+    /// Custody, if it is configured.
+    pub payout: Option<PayoutScript>,
+    /// Other nodes and gateways.
+    pub gateways: Vec<String>,
+}
+
+impl TryFrom<&RawConfig> for K2Settings {
+    type Error = ConfigError;
+
+    fn try_from(raw: &RawConfig) -> Result<Self, Self::Error> {
+        let mut complaints = Complaints::default();
+        let settings = parse_k2(raw, &mut complaints);
+        match settings {
+            Some(settings) if complaints.0.is_empty() => Ok(settings),
+            _ => Err(ConfigError(complaints.0)),
+        }
+    }
+}
+
+fn parse_k2(raw: &RawConfig, complaints: &mut Complaints) -> Option<K2Settings> {
+    let program = complaints.check("k2.program", raw.k2.program.parse::<K2Address>());
+    let network = complaints.check("bitcoin.network", network(&raw.bitcoin.network))?;
+    let bitcoin_nodes = raw
+        .bitcoin
+        .nodes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, node)| bitcoin_node(index, node, network, complaints))
+        .map(|(options, _)| options)
+        .collect();
+    let script = raw.payout.script.trim();
+    let payout = if script.is_empty() {
+        None
+    } else {
+        complaints.check("payout.script", PayoutScript::parse(script, network))
+    };
+    Some(K2Settings {
+        rpc: raw.k2.rpc.clone(),
+        program: program?,
+        keypair: raw.k2.keypair.clone(),
+        price: raw.k2.price_micro_lamports,
+        network,
+        bitcoin_nodes,
+        payout,
+        gateways: raw.content.gateways.clone(),
+    })
+}
+
 impl TryFrom<&RawConfig> for Config {
     type Error = ConfigError;
 
@@ -239,10 +302,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         "content.timeout_seconds must be 1 to 3600".to_owned()
     });
     let pool_tag = complaints.check("payout.tag", PoolTag::new(raw.payout.tag.as_bytes()));
-    let program = complaints.check(
-        "k2.program",
-        raw.k2.program.parse::<K2Address>(),
-    );
+    let program = complaints.check("k2.program", raw.k2.program.parse::<K2Address>());
     let log_format = match raw.log.format.as_str() {
         "text" => Some(LogFormat::Text),
         "json" => Some(LogFormat::Json),

@@ -1,9 +1,13 @@
 //! The command line.
 
+mod k2;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use work::RoundNumber;
+
+pub use k2::*;
 
 use crate::requests::SampleSeed;
 
@@ -128,6 +132,17 @@ pub enum Command {
         /// JSON instead of a list.
         #[arg(long)]
         json: bool,
+    },
+
+    /// The program on K2: mint, propose, attest, claim, redeem.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    K2 {
+        /// What every command on K2 takes.
+        #[command(flatten)]
+        common: K2Args,
+        /// What to do.
+        #[command(subcommand)]
+        command: K2Command,
     },
 
     /// Mines on this machine's processor against any Stratum V1 pool.

@@ -1,0 +1,51 @@
+//! `orcapool k2 ...`: one file a command, or a few that belong together.
+
+mod admin;
+mod dry_run;
+mod explain;
+mod init;
+mod local;
+mod operator;
+mod relay;
+mod round;
+mod session;
+mod settlement;
+mod status;
+
+use std::process::ExitCode;
+
+use crate::cli::{K2Args, K2Command};
+use crate::config::LogFormat;
+use crate::logging;
+use session::Session;
+
+pub(super) async fn run(common: &K2Args, command: &K2Command) -> anyhow::Result<ExitCode> {
+    let level = match command {
+        K2Command::Local(_) | K2Command::Keep { .. } | K2Command::Relay { follow: true } => {
+            "info,actix_server=warn"
+        }
+        _ => "warn",
+    };
+    logging::start(LogFormat::Text, level)?;
+    match command {
+        K2Command::Explain { instruction, code } => explain::run(instruction, *code)?,
+        K2Command::Local(args) => local::run(common, args).await?,
+        command => on_cluster(&Session::open(common)?, command).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn on_cluster(session: &Session, command: &K2Command) -> anyhow::Result<()> {
+    match command {
+        K2Command::Init(args) => init::run(session, args).await,
+        K2Command::Relay { follow } => relay::run(session, *follow).await,
+        K2Command::Propose(args) => round::propose(session, args).await,
+        K2Command::Attest(args) => round::attest(session, args).await,
+        K2Command::Finalize { round } => round::finalize(session, *round).await,
+        K2Command::Veto { round, proposer } => round::veto(session, *round, *proposer).await,
+        K2Command::Status => status::run(session).await,
+        K2Command::Operator(command) => operator::run(session, command).await,
+        K2Command::Admin(command) => admin::run(session, command).await,
+        _ => anyhow::bail!("being built"),
+    }
+}

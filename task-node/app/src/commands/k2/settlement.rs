@@ -1,0 +1,70 @@
+//! What the own task node says of a settled round.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use k2_client::views::list_digest;
+use k2_interface::K2Address;
+use k2_interface::instruction::RoundRoot;
+use work::RoundNumber;
+
+use crate::node::SettlementView;
+
+/// A node that has to catch up reads many bundles.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Asks the node to settle the round.
+///
+/// # Errors
+/// The node's own reason, as which block has how many confirmations.
+pub(super) async fn fetch(node: &str, round: RoundNumber) -> anyhow::Result<SettlementView> {
+    let url = format!(
+        "{}/api/rounds/{round}/settlement",
+        node.trim_end_matches('/')
+    );
+    let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let answer =
+        client.get(&url).send().await.with_context(|| {
+            format!("the task node {node} does not answer: is it running there?")
+        })?;
+    let status = answer.status();
+    let body = answer.bytes().await?;
+    if !status.is_success() {
+        let reason: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        bail!(
+            "round {round}: {}",
+            reason["error"].as_str().unwrap_or(status.as_str())
+        );
+    }
+    serde_json::from_slice(&body).with_context(|| format!("{url}: not a settlement"))
+}
+
+/// The instruction's arguments; `None` where nobody has earned yet, so that there is nothing to put in force.
+///
+/// # Errors
+/// The node is configured for another program, or answers nonsense.
+pub(super) fn round_root(
+    settlement: &SettlementView,
+    program: K2Address,
+    previous_root: [u8; 32],
+) -> anyhow::Result<Option<RoundRoot>> {
+    ensure!(
+        settlement.program == program.to_string(),
+        "the task node computes for program {}, this is {program}: set `k2.program` in its configuration",
+        settlement.program
+    );
+    let (Some(root), Some(list)) = (&settlement.root, &settlement.list) else {
+        return Ok(None);
+    };
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(root, &mut bytes).context("the settlement's root")?;
+    let list = list.parse().context("the settlement's list")?;
+    Ok(Some(RoundRoot {
+        round: settlement.round,
+        root: bytes,
+        previous_root,
+        list: list_digest(&list).context("the settlement's list is no dag-cbor CID")?,
+        total: settlement.total,
+        leaf_count: settlement.leaves,
+    }))
+}
