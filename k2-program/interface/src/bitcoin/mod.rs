@@ -78,7 +78,7 @@ pub mod redeem_ids;
 pub mod script;
 pub mod target;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod time_window;
 pub mod transaction;
 

@@ -198,7 +198,8 @@ impl PartialOrd for Target {
 
 /// `2^256 / divisor` rounded down, for a divisor above 2^128: Knuth's algorithm D (TAOCP volume 2, 4.3.1) in base 2^32.
 fn reciprocal(mut divisor: [u32; 8]) -> u128 {
-    // D1: shift so that the divisor's highest bit is set. The dividend's only digit becomes 2^shift.
+    // D1: shift so that the divisor's highest bit is set. The dividend's only digit becomes 2^shift, and the zero above
+    // it keeps each quotient digit within 32 bits.
     let len = 8 - divisor
         .iter()
         .rev()
@@ -213,11 +214,11 @@ fn reciprocal(mut divisor: [u32; 8]) -> u128 {
     }
     let divisor = &divisor[..len];
     let (first, second) = (u64::from(divisor[len - 1]), u64::from(divisor[len - 2]));
-    let mut dividend = [0_u32; 9];
+    let mut dividend = [0_u32; 10];
     dividend[8] = 1 << shift;
 
     let mut quotient = 0;
-    for place in (0..=8 - len).rev() {
+    for place in (0..=9 - len).rev() {
         let part = &mut dividend[place..=place + len];
         // D3: estimate from the leading digits; at most one too high after this.
         let leading = u64::from(part[len]) << 32 | u64::from(part[len - 1]);
