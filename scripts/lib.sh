@@ -120,6 +120,35 @@ use_program() {
     fi
 }
 
+# Fetches the stock Solana client for JavaScript, exactly as k2-program/local/web3/package-lock.json names it, and exports
+# the folder with its node_modules as ORCAPOOL_WEB3.
+use_web3() {
+    local wanted=$ROOT/k2-program/local/web3 how="Install Node.js 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)."
+    need node "It runs the stock Solana client in the tests. $how"
+    local version
+    version=$(node --version)
+    version_at_least "${version#v}" 20 || die "node $version is older than 20" "$how"
+    if [[ -n ${ORCAPOOL_WEB3:-} ]]; then
+        [[ -d $ORCAPOOL_WEB3/node_modules/@solana/web3.js ]] ||
+            die "no node_modules/@solana/web3.js in ORCAPOOL_WEB3=$ORCAPOOL_WEB3" "Unset it, or run \`npm ci\` there with the files of $wanted."
+        export ORCAPOOL_WEB3
+        return
+    fi
+    ORCAPOOL_WEB3=$ORCAPOOL_CACHE/web3-$(cat "$wanted"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
+    export ORCAPOOL_WEB3
+    only_one "$ORCAPOOL_WEB3.lock"
+    [[ ! -e $ORCAPOOL_WEB3/complete ]] || return 0
+    need npm "$how"
+    rm -rf "$ORCAPOOL_WEB3"
+    mkdir -p "$ORCAPOOL_WEB3"
+    cp "$wanted"/package{,-lock}.json "$ORCAPOOL_WEB3"
+    log "fetching @solana/web3.js and @solana/spl-token (41 MB unpacked)"
+    # Without scripts, no package runs anything of its own here; their native parts are optional.
+    (cd "$ORCAPOOL_WEB3" && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error) >&2 ||
+        die "npm could not fetch the Solana client" "The registry of npm must be reachable, once."
+    touch "$ORCAPOOL_WEB3/complete"
+}
+
 # only_one LOCK: waits until no other run works below this lock file. It is held until the script ends.
 only_one() {
     have flock || return 0
