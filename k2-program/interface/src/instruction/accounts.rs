@@ -215,7 +215,7 @@ impl InstructionKind {
                         SYSTEM_PROGRAM,
                         CURSOR,
                         BUFFER,
-                        only(When::PerInput, read("spent", Is::Deposit)),
+                        only(When::PerInput, write("spent", Is::Deposit)),
                     ]
                 }
             }

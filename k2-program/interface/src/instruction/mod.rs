@@ -17,6 +17,9 @@ use crate::layout::{Described, Field};
 
 /// The most headers of one instruction: more do not fit a transaction of 1,232 bytes with its accounts.
 pub const MAX_HEADERS: usize = 10;
+/// The most inputs of a deposit: for each the program searches one derived address, at 1,500 compute units and more a try,
+/// and the transaction has 32 bytes more.
+pub const MAX_DEPOSIT_INPUTS: usize = 8;
 
 /// From `/// what it does`, `Name = tag`, `{ args: Arguments; tail }` - either may be missing - this makes the kinds with
 /// their names and documentation, and reading and writing.

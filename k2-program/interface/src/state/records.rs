@@ -7,8 +7,8 @@ use crate::K2Address;
 use crate::layout::pod;
 
 pod! {
-    /// A Bitcoin output that has been used: minted (kind Deposit), or taken as the payout of a redemption (kind Payout).
-    /// It may be closed only when its block is too old to be proved to the program again.
+    /// A Bitcoin output that has been used: minted, or spent by a deposit that was (kind Deposit); or taken as the payout of
+    /// a redemption (kind Payout). It may be closed only when its block is too old to be proved to the program again.
     pub struct Record {
         /// Kind and version.
         pub head: Head,
@@ -18,9 +18,9 @@ pod! {
         pub txid: [u8; 32],
         /// Which of its outputs.
         pub vout: U32,
-        /// Height of its block.
+        /// Height of its block, or of the deposit's that spends it.
         pub height: U32,
-        /// Its value, in sats.
+        /// Its value, in sats; zero: it was not minted but spent by a deposit that was.
         pub value: U64,
     }
 }

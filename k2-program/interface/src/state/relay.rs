@@ -4,6 +4,7 @@ use zerocopy::little_endian::{U32, U64, U128};
 
 use super::{Head, account};
 use crate::K2Address;
+use crate::bitcoin::network::RETARGET_INTERVAL;
 use crate::layout::pod;
 
 /// Blocks the relay remembers: 100 for a coinbase to mature, and some 15 hours to submit it. 52 bytes each, so that the
@@ -96,6 +97,36 @@ impl Relay {
         self.ring.get(height as usize % RING)
     }
 
+    /// The epoch of the block at this height, if the relay remembers it.
+    #[must_use]
+    pub fn epoch(&self, height: u32) -> Option<&EpochSlot> {
+        let start = height - height % RETARGET_INTERVAL;
+        self.epochs
+            .get((height / RETARGET_INTERVAL) as usize % EPOCH_SLOTS)
+            .filter(|epoch| epoch.bits.get() != 0 && epoch.start_height.get() == start)
+    }
+
+    /// Whether the block at this height is too old for its outputs to be used.
+    ///
+    /// Counted not from the tip but from the ring's oldest block, which never falls: where a shorter branch has more work
+    /// the tip does fall (testnet4's easy blocks), and an output whose record is closed must not come back above the horizon.
+    #[must_use]
+    pub const fn is_below_horizon(&self, height: u32, mint_horizon: u32) -> bool {
+        (height as u64) + (mint_horizon as u64) < self.reached()
+    }
+
+    /// Whether the record of an output in the block at this height may be closed: the block lies so far below the horizon
+    /// that the output does too wherever the deepest re-organisation could have put it.
+    #[must_use]
+    pub const fn is_record_closable(&self, height: u32, mint_horizon: u32) -> bool {
+        (height as u64) + (mint_horizon as u64) + (MAX_REORG as u64) < self.reached()
+    }
+
+    /// The highest tip there has been; before the ring is full, what fills it.
+    const fn reached(&self) -> u64 {
+        self.oldest_height.get() as u64 + (RING as u64 - 1)
+    }
+
     /// Confirmations of the best chain's block at this height; zero above the tip.
     #[must_use]
     pub const fn confirmations(&self, height: u32) -> u32 {
@@ -103,5 +134,65 @@ impl Relay {
             Some(above) => above.saturating_add(1),
             None => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros as _;
+
+    use super::{EpochSlot, MAX_REORG, RING, Relay};
+
+    fn relay(oldest: u32, tip: u32) -> Relay {
+        let mut relay = Relay::new_zeroed();
+        relay.oldest_height = oldest.into();
+        relay.tip_height = tip.into();
+        relay
+    }
+
+    #[test]
+    fn entries_are_those_of_the_ring() {
+        let mut relay = relay(900_000, 900_191);
+        relay.ring[900_191 % RING].time = 7.into();
+        assert_eq!(relay.entry(899_999), None);
+        assert!(relay.entry(900_000).is_some());
+        assert_eq!(relay.entry(900_191).map(|entry| entry.time.get()), Some(7));
+        assert_eq!(relay.entry(900_192), None);
+        assert_eq!(relay.confirmations(900_191), 1);
+        assert_eq!(relay.confirmations(900_092), 100);
+        assert_eq!(relay.confirmations(900_192), 0);
+    }
+
+    #[test]
+    fn epochs_are_found_by_height() {
+        let mut relay = relay(0, 0);
+        relay.epochs[446 % 3] = EpochSlot {
+            start_height: (446 * 2016).into(),
+            start_time: 1.into(),
+            bits: 0x1702_0000.into(),
+            work: 9.into(),
+        };
+        assert_eq!(relay.epoch(446 * 2016 - 1), None);
+        assert!(relay.epoch(446 * 2016).is_some());
+        assert!(relay.epoch(447 * 2016 - 1).is_some());
+        assert_eq!(relay.epoch(449 * 2016), None);
+        // An empty slot looks like epoch 0.
+        assert_eq!(relay.epoch(0), None);
+    }
+
+    #[test]
+    fn an_output_is_used_or_its_record_is_closed_never_both() {
+        let (horizon, oldest) = (1_000, 900_000 - RING as u32 + 1);
+        // The tip does not count, whether it is what was reached or has fallen.
+        for tip in [900_000, 899_000] {
+            let relay = relay(oldest, tip);
+            assert!(relay.is_below_horizon(898_999, horizon));
+            assert!(!relay.is_below_horizon(899_000, horizon));
+            let closable = 899_000 - MAX_REORG;
+            assert!(relay.is_record_closable(closable - 1, horizon));
+            assert!(!relay.is_record_closable(closable, horizon));
+        }
+        assert!(!relay(0, 10).is_below_horizon(0, 217));
+        assert!(!relay(0, u32::MAX).is_record_closable(u32::MAX, u32::MAX));
     }
 }
