@@ -135,6 +135,19 @@ impl World {
         Sent { call, outcome }
     }
 
+    /// Operators by these names, in the set from the slot before now on.
+    #[track_caller]
+    pub fn operators_named<const N: usize>(&mut self, names: [&str; N]) -> [Pubkey; N] {
+        let keys = names.map(|name| self.somebody(name));
+        for (name, key) in names.iter().zip(keys) {
+            let register = self.register(key);
+            self.send(&format!("{name} becomes an operator"), register)
+                .must_succeed();
+        }
+        self.wait(1);
+        keys
+    }
+
     // ---- addresses ---------------------------------------------------------------------------------------------------
 
     /// The derived address of these seeds.
