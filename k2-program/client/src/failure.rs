@@ -35,7 +35,8 @@ impl Failure {
         logs: Vec<String>,
     ) -> Self {
         let instruction = match &fault {
-            Fault::Known(TransactionError::InstructionError(index, _)) => {
+            Fault::Known(TransactionError::InstructionError(index, _))
+            | Fault::Instruction(index, _) => {
                 usize::from(*index).checked_sub(Draft::budget_instructions(budget))
             }
             _ => None,
@@ -147,7 +148,7 @@ impl fmt::Display for Failure {
                 }
             }
             Fault::Known(error) => write!(f, "{error}"),
-            Fault::Other(text) => f.write_str(text),
+            Fault::Instruction(_, text) | Fault::Other(text) => f.write_str(text),
         }
     }
 }

@@ -116,6 +116,8 @@ pub struct Clock {
 pub enum Fault {
     /// A fault this version's Solana crates know.
     Known(TransactionError),
+    /// One of an instruction that they do not know, as the node wrote it.
+    Instruction(u8, String),
     /// Another one, as the node wrote it.
     Other(String),
 }

@@ -7,14 +7,19 @@
 
 mod accounts;
 mod address;
+pub mod claims;
 mod client;
 mod error;
 mod failure;
 mod instructions;
 pub mod k2;
 mod keypair;
+pub mod mint;
 mod pda;
 pub mod relayer;
+pub mod prove;
+pub mod rounds;
+pub mod redeem;
 mod rpc;
 mod send;
 mod transaction;

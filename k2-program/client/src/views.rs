@@ -184,6 +184,17 @@ fn cid(digest: &[u8; 32]) -> Option<String> {
     list_cid(digest).map(|cid| cid.to_string())
 }
 
+/// A signature in base58, or null.
+pub(crate) fn signature<S: serde::Serializer>(
+    signature: &Option<solana_signature::Signature>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match signature {
+        Some(signature) => serializer.collect_str(signature),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// The word for a network.
 #[must_use]
 pub const fn network_name(network: Network) -> &'static str {

@@ -169,6 +169,11 @@ pub(super) struct EpochInfoJson {
 #[serde(untagged)]
 pub(super) enum FaultJson {
     Known(TransactionError),
+    /// Solana 1.14 writes `BorshIoError` with a text, for one.
+    Instruction {
+        #[serde(rename = "InstructionError")]
+        error: (u8, Value),
+    },
     Other(Value),
 }
 
@@ -176,6 +181,9 @@ impl From<FaultJson> for Fault {
     fn from(json: FaultJson) -> Self {
         match json {
             FaultJson::Known(error) => Self::Known(error),
+            FaultJson::Instruction {
+                error: (index, value),
+            } => Self::Instruction(index, clip(&value.to_string())),
             FaultJson::Other(value) => Self::Other(clip(&value.to_string())),
         }
     }

@@ -1,0 +1,450 @@
+//! Which transaction comes next on the way to a proof: a pure function of what stands on chain.
+//!
+//! ```text
+//! block in the relay's ring?   no: OpenCursor, AdvanceCursor until it stands on the block
+//! proof fits the transaction?  no: OpenBuffer, WriteBuffer until it is whole
+//! use it; close the buffer
+//! ```
+
+use bitcoin::Block;
+use bitcoin::hashes::Hash as _;
+use k2_interface::K2Address;
+use k2_interface::instruction::MAX_HEADERS;
+use k2_interface::state::{MAX_PROOF, Relay};
+
+use super::build::{BuildError, coinbase_proof, payment_proof, sha256, spent};
+use crate::instructions::{Anchoring, Location, ProofBytes};
+use crate::pda::{Outpoint, Program};
+use crate::transaction::Draft;
+
+/// What a proof is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// MintCoinbase.
+    MintCoinbase,
+    /// MintDeposit.
+    MintDeposit {
+        /// The outputs the transaction spends, in the order of its inputs.
+        inputs: Vec<Outpoint>,
+    },
+    /// SettleRedeem.
+    Settle {
+        /// The redemption.
+        redemption: u64,
+    },
+}
+
+/// A Bitcoin output to be proved to the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// What for.
+    pub purpose: Purpose,
+    /// Height of the block.
+    pub height: u32,
+    /// Hash of the block, in internal byte order.
+    pub block_hash: [u8; 32],
+    /// The output.
+    pub outpoint: Outpoint,
+    /// The proof.
+    pub proof: Vec<u8>,
+    /// Confirmations the program asks for.
+    pub confirmations: u32,
+}
+
+impl Job {
+    /// To mint an output of a block's coinbase.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn mint_coinbase(block: &Block, height: u32, vout: u32) -> Result<Self, BuildError> {
+        let proof = coinbase_proof(block)?;
+        let confirmations = super::COINBASE_MATURITY;
+        Self::new(block, height, 0, vout, Purpose::MintCoinbase, proof, confirmations)
+    }
+
+    /// To mint an output of the block's transaction at `index`.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn mint_deposit(
+        block: &Block,
+        height: u32,
+        index: usize,
+        vout: u32,
+        confirmations: u32,
+    ) -> Result<Self, BuildError> {
+        let proof = payment_proof(block, index)?;
+        let inputs = block.txdata.get(index).map(spent).unwrap_or_default();
+        let purpose = Purpose::MintDeposit { inputs };
+        Self::new(block, height, index, vout, purpose, proof, confirmations)
+    }
+
+    /// To settle a redemption with an output of the block's transaction at `index`.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn settle(
+        block: &Block,
+        height: u32,
+        index: usize,
+        vout: u32,
+        redemption: u64,
+        confirmations: u32,
+    ) -> Result<Self, BuildError> {
+        let proof = payment_proof(block, index)?;
+        let purpose = Purpose::Settle { redemption };
+        Self::new(block, height, index, vout, purpose, proof, confirmations)
+    }
+
+    fn new(
+        block: &Block,
+        height: u32,
+        index: usize,
+        vout: u32,
+        purpose: Purpose,
+        proof: Vec<u8>,
+        confirmations: u32,
+    ) -> Result<Self, BuildError> {
+        let transaction = block.txdata.get(index).ok_or(BuildError::NoTransaction {
+            index,
+            count: block.txdata.len(),
+        })?;
+        Ok(Self {
+            purpose,
+            height,
+            block_hash: block.block_hash().to_byte_array(),
+            outpoint: Outpoint {
+                txid: transaction.compute_txid().to_byte_array(),
+                vout,
+            },
+            proof,
+            confirmations,
+        })
+    }
+
+    /// The SHA-256 a buffer is announced with.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(&[&self.proof])
+    }
+
+    /// The buffer's id: from the digest, so that after a crash the same buffer is found again.
+    #[must_use]
+    pub fn buffer_id(&self) -> u32 {
+        let [a, b, c, d, ..] = self.digest();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// The instruction that uses the proof.
+    #[must_use]
+    pub fn instruction(
+        &self,
+        program: &Program,
+        payer: K2Address,
+        anchoring: Anchoring,
+        buffered: bool,
+    ) -> solana_instruction::Instruction {
+        let location = Location {
+            height: self.height,
+            outpoint: self.outpoint,
+            anchoring,
+            proof: if buffered {
+                ProofBytes::Buffer(self.buffer_id())
+            } else {
+                ProofBytes::Inline(&self.proof)
+            },
+        };
+        match &self.purpose {
+            Purpose::MintCoinbase => program.mint_coinbase(payer, &location),
+            Purpose::MintDeposit { inputs } => program.mint_deposit(payer, &location, inputs),
+            Purpose::Settle { redemption } => program.settle_redeem(payer, *redemption, &location),
+        }
+    }
+}
+
+/// Where the payer's cursor stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CursorAt {
+    /// The height.
+    pub height: u32,
+    /// The block, in internal byte order.
+    pub hash: [u8; 32],
+}
+
+/// How far the job's buffer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferAt {
+    /// Its announced length.
+    pub length: u32,
+    /// Its announced SHA-256.
+    pub sha256: [u8; 32],
+    /// Bytes written.
+    pub written: u32,
+}
+
+/// What stands on chain.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The relay.
+    pub relay: Box<Relay>,
+    /// The payer's cursor.
+    pub cursor: Option<CursorAt>,
+    /// The job's buffer.
+    pub buffer: Option<BufferAt>,
+    /// The output has been used.
+    pub done: bool,
+}
+
+/// One transaction on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum ProofStep {
+    /// OpenCursor.
+    OpenCursor,
+    /// AdvanceCursor by so many blocks.
+    AdvanceCursor {
+        /// Height of the first header.
+        from: u32,
+        /// Headers, at most ten.
+        count: u32,
+    },
+    /// CloseCursor: it is below the block already.
+    CloseCursor,
+    /// OpenBuffer.
+    OpenBuffer,
+    /// WriteBuffer.
+    WriteBuffer {
+        /// First byte.
+        offset: u32,
+        /// Bytes.
+        length: u32,
+    },
+    /// CloseBuffer: its proof is used, or it holds something else.
+    CloseBuffer,
+    /// The instruction the proof is for; it closes the buffer too where both fit.
+    Use {
+        /// With the cursor.
+        cursor: bool,
+        /// With the buffer.
+        buffer: bool,
+    },
+}
+
+/// Why there is no way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoWay {
+    /// Headers are missing.
+    #[error(
+        "block {height} has {confirmations} of the {required} confirmations it needs on the relay: relay headers up to {}",
+        .height.saturating_add(required.saturating_sub(1))
+    )]
+    Immature {
+        /// The block.
+        height: u32,
+        /// What it has.
+        confirmations: u32,
+        /// What it needs.
+        required: u32,
+    },
+    /// It is on a branch that lost.
+    #[error("block {height} of the bitcoin node is not the relay's: relay headers first")]
+    OtherChain {
+        /// The height.
+        height: u32,
+    },
+    /// The program would not take it.
+    #[error("the proof has {length} bytes, {MAX_PROOF} is the most")]
+    ProofTooLong {
+        /// Its length.
+        length: usize,
+    },
+    /// Too many accounts.
+    #[error("the transaction would have {size} bytes: it spends too many outputs to be proved")]
+    TransactionTooLong {
+        /// Its size.
+        size: usize,
+    },
+}
+
+/// What comes next; `None`: nothing is left to do.
+///
+/// # Errors
+/// [`NoWay`].
+pub fn next(
+    job: &Job,
+    observed: &Observed,
+    program: &Program,
+    payer: K2Address,
+) -> Result<Option<ProofStep>, NoWay> {
+    if observed.done {
+        return Ok(observed.buffer.map(|_| ProofStep::CloseBuffer));
+    }
+    let (height, relay) = (job.height, &observed.relay);
+    let confirmations = relay.confirmations(height);
+    if confirmations < job.confirmations {
+        return Err(NoWay::Immature {
+            height,
+            confirmations,
+            required: job.confirmations,
+        });
+    }
+    let same = |hash: &[u8; 32]| {
+        if *hash == job.block_hash {
+            Ok(())
+        } else {
+            Err(NoWay::OtherChain { height })
+        }
+    };
+    let cursor = match relay.entry(height) {
+        Some(entry) => {
+            same(&entry.hash)?;
+            false
+        }
+        None => match observed.cursor {
+            None => return Ok(Some(ProofStep::OpenCursor)),
+            Some(at) if at.height < height => return Ok(Some(ProofStep::CloseCursor)),
+            Some(at) if at.height > height => {
+                let count = (at.height - height).min(MAX_HEADERS as u32);
+                let from = at.height;
+                return Ok(Some(ProofStep::AdvanceCursor { from, count }));
+            }
+            Some(at) => {
+                same(&at.hash)?;
+                true
+            }
+        },
+    };
+    if use_draft(job, program, payer, cursor, false).fits() {
+        return Ok(Some(ProofStep::Use {
+            cursor,
+            buffer: false,
+        }));
+    }
+    let draft = use_draft(job, program, payer, cursor, true);
+    if !draft.fits() {
+        return Err(NoWay::TransactionTooLong { size: draft.size() });
+    }
+    let length = match u32::try_from(job.proof.len()) {
+        Ok(length) if length <= MAX_PROOF => length,
+        _ => {
+            return Err(NoWay::ProofTooLong {
+                length: job.proof.len(),
+            });
+        }
+    };
+    Ok(Some(match observed.buffer {
+        None => ProofStep::OpenBuffer,
+        Some(buffer) if buffer.length != length || buffer.sha256 != job.digest() => {
+            ProofStep::CloseBuffer
+        }
+        Some(buffer) if buffer.written < length => ProofStep::WriteBuffer {
+            offset: buffer.written,
+            length: piece_room(program, payer, job.buffer_id()).min(length - buffer.written),
+        },
+        Some(_) => ProofStep::Use {
+            cursor,
+            buffer: true,
+        },
+    }))
+}
+
+/// All steps from here, if nothing else happens.
+///
+/// # Errors
+/// [`NoWay`].
+pub fn steps(
+    job: &Job,
+    observed: &Observed,
+    program: &Program,
+    payer: K2Address,
+) -> Result<Vec<ProofStep>, NoWay> {
+    let mut observed = observed.clone();
+    let mut steps = Vec::new();
+    while let Some(step) = next(job, &observed, program, payer)? {
+        apply(job, step, &mut observed, program, payer);
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+/// What stands on chain after a step.
+fn apply(job: &Job, step: ProofStep, observed: &mut Observed, program: &Program, payer: K2Address) {
+    let oldest = observed.relay.oldest_height.get();
+    match step {
+        ProofStep::OpenCursor => {
+            observed.cursor = Some(CursorAt {
+                height: oldest,
+                hash: observed
+                    .relay
+                    .entry(oldest)
+                    .map_or([0; 32], |entry| entry.hash),
+            });
+        }
+        ProofStep::AdvanceCursor { from, count } => {
+            observed.cursor = Some(CursorAt {
+                height: from - count,
+                // Which blocks lie between is not known here; the one that matters is.
+                hash: job.block_hash,
+            });
+        }
+        ProofStep::CloseCursor => observed.cursor = None,
+        ProofStep::OpenBuffer => {
+            observed.buffer = Some(BufferAt {
+                length: job.proof.len() as u32,
+                sha256: job.digest(),
+                written: 0,
+            });
+        }
+        ProofStep::WriteBuffer { offset, length } => {
+            if let Some(buffer) = &mut observed.buffer {
+                buffer.written = offset + length;
+            }
+        }
+        ProofStep::CloseBuffer => observed.buffer = None,
+        ProofStep::Use { cursor, buffer } => {
+            observed.done = true;
+            if buffer && closes_too(job, program, payer, cursor).is_some() {
+                observed.buffer = None;
+            }
+        }
+    }
+}
+
+/// The draft of [`ProofStep::Use`].
+pub(super) fn use_draft(
+    job: &Job,
+    program: &Program,
+    payer: K2Address,
+    cursor: bool,
+    buffered: bool,
+) -> Draft {
+    let anchoring = if cursor {
+        Anchoring::Cursor(super::CURSOR_ID)
+    } else {
+        Anchoring::Ring
+    };
+    Draft::new(payer, [job.instruction(program, payer, anchoring, buffered)])
+}
+
+/// The draft that uses the buffer and closes it, where both fit.
+pub(super) fn closes_too(
+    job: &Job,
+    program: &Program,
+    payer: K2Address,
+    cursor: bool,
+) -> Option<Draft> {
+    let mut draft = use_draft(job, program, payer, cursor, true);
+    draft
+        .instructions
+        .push(program.close_buffer(payer, job.buffer_id()));
+    draft.fits().then_some(draft)
+}
+
+/// The longest piece of one WriteBuffer.
+fn piece_room(program: &Program, payer: K2Address, id: u32) -> u32 {
+    // The length of more than 127 bytes of instruction data takes a byte more than that of an empty piece.
+    let empty = Draft::new(payer, [program.write_buffer(payer, id, 0, &[])]);
+    let room = empty.room().unwrap_or(0).saturating_sub(1);
+    u32::try_from(room).unwrap_or(0).max(1)
+}
