@@ -33,11 +33,12 @@ static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// A chain of its own, and the record of what happens on it. When it is dropped it writes `<name>.json` to the folder that
 /// [`SCENARIOS_ENV`] names, unless the test failed
-/// or took no step.
+/// or [`is_recorded`](Self::is_recorded) says no.
 pub struct Recorder {
     pub(crate) svm: LiteSVM,
     pub(crate) scenario: Scenario,
     keypairs: BTreeMap<String, Keypair>,
+    only_here: bool,
     pending_clock: Option<Clock>,
     pending_accounts: BTreeMap<Address, Option<State>>,
 }
@@ -76,6 +77,7 @@ impl Recorder {
                 steps: Vec::new(),
             },
             keypairs: BTreeMap::new(),
+            only_here: false,
             pending_clock: None,
             pending_accounts: BTreeMap::new(),
         };
@@ -247,6 +249,17 @@ impl Recorder {
         self.step(name).instruction(instruction).send()
     }
 
+    /// Nothing of this story is written, because it cannot happen in K2's runtime: say why. An example is a program that runs
+    /// while its own ProgramData account is broken; LiteSVM has the program in memory, and 1.14 reads that account at each call.
+    pub fn only_here(&mut self, _why: &str) {
+        self.only_here = true;
+    }
+
+    /// Whether the story will be written, if there is a folder for it: it has a step and is not [`only_here`](Self::only_here).
+    pub fn is_recorded(&self) -> bool {
+        !self.only_here && !self.scenario.steps.is_empty()
+    }
+
     /// What was recorded so far.
     pub fn scenario(&self) -> &Scenario {
         &self.scenario
@@ -286,7 +299,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if thread::panicking() || self.scenario.steps.is_empty() {
+        if thread::panicking() || !self.is_recorded() {
             return;
         }
         if let Some(folder) = env::var_os(SCENARIOS_ENV).filter(|folder| !folder.is_empty()) {

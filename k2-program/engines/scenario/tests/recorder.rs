@@ -53,6 +53,19 @@ fn a_scenario_is_read_as_it_was_written() {
 }
 
 #[test]
+fn a_story_may_stay_untold() {
+    let mut k2 = Recorder::new("recorder/untold");
+    let [alice, bob] = ["alice", "bob"].map(|name| k2.pubkey(name));
+    assert!(!k2.is_recorded(), "nothing has happened");
+    k2.fund(alice, 2 * SOL);
+    k2.send("alice pays bob", system::transfer(&alice, &bob, SOL))
+        .must_succeed();
+    assert!(k2.is_recorded());
+    k2.only_here("it is nobody's business");
+    assert!(!k2.is_recorded());
+}
+
+#[test]
 fn unknown_fields_are_refused() {
     let clock = r#"{"slot": 1, "unix_timestamp": 2}"#;
     assert_eq!(
