@@ -17,6 +17,7 @@
 //!
 //! - [`Call`] - an instruction whose accounts have names, so that a test can exchange one
 //! - [`World`] - the chain, who is there, and all instructions
+//! - [`bitcoin`] - chains to relay and to prove from
 //! - [`rewards`] - reward lists and their proofs
 //!
 //! The path of the program is expected in `ORCAPOOL_K2_PROGRAM`:
@@ -25,7 +26,10 @@
 // A harness for tests: what cannot be set up or is not as it must be is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod bitcoin;
 mod call;
+mod pool;
+pub mod proving;
 pub mod rewards;
 pub mod scripts;
 mod world;
