@@ -6,7 +6,7 @@ use rounds::KeeperError;
 use store::StoreError;
 
 /// Why a request gets something else than its answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The request cannot be right.
     #[error("{0}")]

@@ -7,6 +7,7 @@ mod dashboard;
 mod error;
 mod koii;
 mod openapi;
+mod rewards;
 mod sidecar;
 #[allow(unused_qualifications)]
 mod stats;
@@ -25,7 +26,7 @@ use crate::refusal::Refusal;
 
 /// The sidecar's socket dies at 1 MB; honest requests are a few hundred bytes a submission.
 const MAX_BODY_BYTES: usize = 512 * 1024;
-/// As long as an unpatient pod manager waits after SIGTERM, less what the rest needs.
+/// As long as an impatient pod manager waits after SIGTERM, less what the rest needs.
 const SHUTDOWN_SECONDS: u64 = 4;
 
 /// All routes; the tests use the same.
@@ -77,6 +78,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "/api/rounds/{round}/distribution",
             web::get().to(stats::distribution),
         )
+        .route(
+            "/api/rounds/{round}/settlement",
+            web::get().to(rewards::settlement),
+        )
+        .route("/api/rewards/{address}", web::get().to(rewards::rewards))
         .route("/api/openapi.json", web::get().to(openapi::serve))
         .route("/", web::get().to(dashboard::page))
         .default_service(web::to(|| async {

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use utoipa::OpenApi;
 
-use super::{content, error, koii, stats};
+use super::{content, error, koii, rewards, stats};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,8 @@ use super::{content, error, koii, stats};
         stats::rounds,
         stats::audits,
         stats::distribution,
+        rewards::settlement,
+        rewards::rewards,
     ),
     components(schemas(error::ErrorBody))
 )]

@@ -55,7 +55,8 @@ pub(super) async fn audits(
     Ok(HttpResponse::Ok().json(node.audits(parse_round(&round)?).await?))
 }
 
-/// Who earned what in a round, and everybody's total so far with the root of its tree.
+/// Who earned what in a round, and everybody's total so far with the root of its tree. Provisional until the round is
+/// settled.
 #[utoipa::path(get, path = "/api/rounds/{round}/distribution", tag = "operator",
     params(("round" = u64, Path, description = "The Koii round")),
     responses(

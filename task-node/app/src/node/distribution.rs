@@ -1,49 +1,24 @@
 //! Who is paid for a round: the same answer on every node that knows the same accepted submissions.
+//!
+//! Koii's operators are paid from it at once. What it says of the miners is provisional: its pot counts the blocks that are
+//! on the best chain now (see `settlement` for what they get in the end).
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use bitcoin::{Amount, BlockHash};
-use chain::Standing;
-use k2_interface::Role;
 use ledger::Distribution;
-use rounds::{
-    AcceptedBundle, AcceptedRound, Bundle, BundleRoot, DistributeError, PayoutTerms, PayoutWindow,
-    distribute,
-};
-use store::Accepted;
+use rounds::{AcceptedRound, BundleRoot, DistributeError, PayoutTerms, distribute};
+use store::{Accepted, SetOutcome, StoreError};
 use work::RoundNumber;
 
-use super::{DistributionView, EarnedView, Node};
+use super::accepted::RoundsRead;
+use super::best_chain::BestChain;
+use super::{DistributionView, EarnedView, Node, role_name, unavailable};
 use crate::refusal::Refusal;
 use crate::requests::{DistributionRequest, OperatorList};
 
 /// How many rounds one request may catch up on; older ones are named in the error.
-const MAX_CATCH_UP: usize = 256;
-
-/// Shares whose bundles are kept in memory between the rounds of one request, some 16 bytes each.
-const MAX_SHARES_KEPT: u64 = 8_000_000;
-
-/// Rounds that were read for one request. A window reaches far back in a small pool, and rounds that are caught up with
-/// share most of it: the newest stay, as many as there is room for.
-#[derive(Default)]
-struct Read(BTreeMap<RoundNumber, Arc<AcceptedRound>>);
-
-impl Read {
-    fn keep(&mut self, accepted: Arc<AcceptedRound>) {
-        self.0.insert(accepted.round(), accepted);
-        while self.0.len() > 1 && self.shares() > MAX_SHARES_KEPT {
-            self.0.pop_first();
-        }
-    }
-
-    fn shares(&self) -> u64 {
-        let bundles = self.0.values().flat_map(|accepted| accepted.bundles());
-        bundles
-            .map(|accepted| accepted.bundle().root().totals().shares)
-            .sum()
-    }
-}
+pub(super) const MAX_CATCH_UP: usize = 256;
 
 impl Node {
     /// The list of a round. Rounds before it that were never distributed here are distributed first, because miners'
@@ -56,11 +31,12 @@ impl Node {
         round: RoundNumber,
         request: DistributionRequest,
     ) -> Result<OperatorList, Refusal> {
+        self.note_first_round(request.first_round).await?;
         self.note_accepted(round, &request).await?;
         let first = request.first_round.unwrap_or(RoundNumber::ZERO);
         let _one_at_a_time = self.heavy.lock().await;
 
-        let mut read = Read::default();
+        let mut read = RoundsRead::default();
         let mut pending = vec![round];
         let mut previous = None;
         while let Some(before) = pending
@@ -88,7 +64,30 @@ impl Node {
             list = distribution.koii_list();
             previous = Some(distribution);
         }
+        self.settle_while_read(round, &mut read).await;
         Ok(list)
+    }
+
+    /// Remembers from which round on this task's rounds are settled.
+    async fn note_first_round(&self, named: Option<RoundNumber>) -> Result<(), Refusal> {
+        let first = match named {
+            Some(named) => named,
+            None if self.store.first_round().await?.is_some() => return Ok(()),
+            None => RoundNumber::ZERO,
+        };
+        match self.store.set_first_round(first).await {
+            Ok(SetOutcome::Unchanged) => Ok(()),
+            Ok(SetOutcome::New | SetOutcome::Replaced) => {
+                self.let_settling_go_on().await;
+                Ok(())
+            }
+            // The operators' list is answered all the same: no settlement depends on it.
+            Err(error @ StoreError::FirstRoundSettled { .. }) => {
+                tracing::error!(%error, "`firstRound` of a distribution request is not that of the settlements");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Remembers what K2 accepted: the request's submissions of the rounds it lists completely.
@@ -130,13 +129,16 @@ impl Node {
                     .set_accepted(number, list)
                     .await
                     .map_err(|error| match error {
-                        store::StoreError::AcceptedTwice { .. } => {
-                            Refusal::BadRequest(error.to_string())
-                        }
+                        StoreError::AcceptedTwice { .. } => Refusal::BadRequest(error.to_string()),
                         error => error.into(),
                     })?;
-            if outcome == store::SetOutcome::Replaced {
-                tracing::warn!(round = %number, "K2's accepted submissions differ from those noted before");
+            if outcome != SetOutcome::Unchanged {
+                self.let_settling_go_on().await;
+            }
+            if outcome == SetOutcome::Replaced {
+                let settled = self.store.newest_settled().await?;
+                let is_settled = settled.is_some_and(|newest| number <= newest);
+                tracing::warn!(round = %number, is_settled, "K2's accepted submissions differ from those noted before");
             }
         }
         Ok(())
@@ -148,21 +150,11 @@ impl Node {
         first: RoundNumber,
         bounty: u64,
         previous: Option<&Distribution>,
-        read: &mut Read,
+        read: &mut RoundsRead,
     ) -> Result<Distribution, Refusal> {
-        let mut window = PayoutWindow::new(&self.rules, round, first);
-        while let Some(wanted) = window.wanted() {
-            let accepted = self.read_round(wanted, read).await?;
-            let rules = Arc::clone(&self.rules);
-            // Hashes every share: seconds for a large round, which no other request must wait for.
-            let filled = tokio::task::spawn_blocking(move || {
-                window.add(&rules, &accepted)?;
-                Ok::<_, DistributeError>(window)
-            });
-            window = filled.await.map_err(unavailable)?.map_err(unavailable)?;
-        }
-        let window = window.finish().map_err(unavailable)?;
-        let pot = self.pot(&*self.read_round(round, read).await?).await?;
+        let window = self.payout_window(round, first, read).await?;
+        let accepted = self.read_round(round, read).await?;
+        let pot = self.provisional_pot(&accepted).await?;
         let carried = previous.map_or(Amount::ZERO, |previous| previous.record().undistributed);
         let distribution = distribute(
             &self.rules,
@@ -184,87 +176,17 @@ impl Node {
             %round,
             operators = distribution.record().operators.len(),
             pot = distribution.record().pot.to_sat(),
-            "round distributed"
+            "round distributed; its pot is provisional until it is settled"
         );
         Ok(distribution)
     }
 
-    /// The accepted bundles of a round, fetched where they are not here.
-    async fn read_round(
-        &self,
-        round: RoundNumber,
-        read: &mut Read,
-    ) -> Result<Arc<AcceptedRound>, Refusal> {
-        if let Some(accepted) = read.0.get(&round) {
-            return Ok(Arc::clone(accepted));
-        }
-        let accepted = self.store.accepted(round).await?.ok_or_else(|| {
-            Refusal::Conflict(format!(
-                "the accepted submissions of round {round} are not known to this node: send them along and list the \
-                 round in `rounds`, or name a later `firstRound`"
-            ))
-        })?;
-        let mut bundles = Vec::with_capacity(accepted.len());
-        for accepted in accepted {
-            if let Some(bundle) = self.read_accepted(round, accepted).await? {
-                // Unpacking a large bundle hashes every share once.
-                let rules = Arc::clone(&self.rules);
-                let weighed = tokio::task::spawn_blocking(move || {
-                    AcceptedBundle::new(Arc::new(bundle), &rules)
-                });
-                let bundle = weighed.await.map_err(unavailable)?.map_err(unavailable)?;
-                bundles.push(bundle);
-            }
-        }
-        let accepted = Arc::new(AcceptedRound::new(round, bundles).map_err(unavailable)?);
-        read.keep(Arc::clone(&accepted));
-        Ok(accepted)
-    }
-
-    /// One accepted bundle; `None` where what was accepted is no bundle of its submitter in this round.
-    ///
-    /// Koii lets a submission pass that no auditor happened to draw. If its bytes say that it cannot count, they say so
-    /// to every node: it earns nothing, and must not keep everybody else from being paid.
-    async fn read_accepted(
-        &self,
-        round: RoundNumber,
-        Accepted { node, cid }: Accepted,
-    ) -> Result<Option<Bundle>, Refusal> {
-        let failure = match self.auditor.read(&cid).await.map_err(unavailable)? {
-            Ok(bundle) => {
-                let head = bundle.root().head();
-                // Not its rules: rounds from before a change of them count on.
-                let network = self.rules.network();
-                if (head.task, head.network, head.round, head.node)
-                    == (self.task, network, round, node)
-                {
-                    return Ok(Some(bundle));
-                }
-                format!(
-                    "it is that of node {} in round {} of task {}",
-                    head.node, head.round, head.task
-                )
-            }
-            Err(failure) if failure.is_in_the_bytes() => failure.to_string(),
-            Err(failure) => {
-                return Err(Refusal::Unavailable(format!(
-                    "the accepted bundle {cid} of {node} in round {round} cannot be read: {failure}"
-                )));
-            }
-        };
-        tracing::warn!(%round, %node, %cid, failure, "an accepted submission earns nothing");
-        Ok(None)
-    }
-
-    /// What the round's blocks on the best chain pay.
-    async fn pot(&self, accepted: &AcceptedRound) -> Result<Amount, Refusal> {
-        let mut on_best_chain: HashSet<BlockHash> = HashSet::new();
-        for block in accepted.blocks() {
-            let header = self.chain().header(block.hash).await.map_err(unavailable)?;
-            if header.is_some_and(|header| matches!(header.standing, Standing::Active { .. })) {
-                on_best_chain.insert(block.hash);
-            }
-        }
+    /// What the round's blocks pay that are on the best chain now.
+    async fn provisional_pot(&self, accepted: &AcceptedRound) -> Result<Amount, Refusal> {
+        let best = BestChain::now(self.chain(), self.clock.now()).await?;
+        let heights = accepted.blocks().map(|block| block.height).collect();
+        let on_best_chain: HashSet<BlockHash> =
+            best.hashes_at(heights).await?.into_values().collect();
         accepted
             .pot(|hash| on_best_chain.contains(hash))
             .map_err(unavailable)
@@ -291,8 +213,12 @@ impl Node {
                 blocks += root.totals().blocks;
             }
         }
+        let first = self.store.first_round().await?;
+        let settled = self.store.newest_settled().await?;
         Ok(Some(DistributionView {
             round: round.get(),
+            settled: first.is_some_and(|first| first <= round)
+                && settled.is_some_and(|newest| round <= newest),
             blocks,
             pot: record.pot.to_sat(),
             window: record.window.to_string(),
@@ -303,11 +229,7 @@ impl Node {
                 .entries()
                 .iter()
                 .map(|entry| EarnedView {
-                    role: match entry.role {
-                        Role::Miner => "miner",
-                        Role::Operator => "operator",
-                    }
-                    .to_owned(),
+                    role: role_name(entry.role),
                     owner: entry.owner.to_string(),
                     cumulative: entry.sats.to_sat(),
                 })
@@ -316,8 +238,4 @@ impl Node {
             root: record.root.map(hex::encode),
         }))
     }
-}
-
-fn unavailable(error: impl std::fmt::Display) -> Refusal {
-    Refusal::Unavailable(error.to_string())
 }

@@ -2,11 +2,16 @@
 //!
 //! [`run`] starts it; [`Node`] is what HTTP handlers call.
 
+mod accepted;
 mod audit;
+mod best_chain;
 mod blocks;
 mod distribution;
 mod feed;
+mod rewards;
 mod rounds;
+mod settlement;
+mod settling;
 mod sinks;
 mod start;
 mod stats;
@@ -18,15 +23,20 @@ use ::rounds::{Auditor, PoolRules, RoundKeeper};
 use ::work::{Clock, K2Address, RoundNumber, TaskId};
 use chain::{BitcoinNode, Condition, FailoverNode, TemplateFeed, WatcherPhase};
 use content::{BlockStore, DagLimits};
+use k2_interface::Role;
 use store::ShareStore;
 use stratum::Server;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
+pub use settlement::Settled;
 pub use start::{open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run};
 pub use views::{
-    AuditView, BlockView, DistributionView, EarnedView, Health, RejectedView, RoundView, Stats,
-    WorkerView,
+    AuditView, BlockView, ClaimView, DistributionView, EarnedView, Health, MaturedBlockView,
+    RejectedView, RewardView, RewardsView, RoundView, SettlementView, Stats, WorkerView,
 };
+
+use crate::refusal::Refusal;
+use settlement::Settling;
 
 /// A running node.
 pub struct Node {
@@ -47,6 +57,9 @@ pub struct Node {
     stratum: Server,
     /// Audits and distributions hold whole bundles in memory: one at a time.
     heavy: Mutex<()>,
+    settling: Mutex<Settling>,
+    /// Rounds may have become ready to be settled.
+    settle_soon: Notify,
 }
 
 impl Node {
@@ -127,4 +140,17 @@ impl Node {
     fn chain(&self) -> &dyn BitcoinNode {
         self.bitcoin.as_ref()
     }
+}
+
+/// Trouble of this node's own: asking again later may work.
+fn unavailable(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Unavailable(error.to_string())
+}
+
+fn role_name(role: Role) -> String {
+    let name = match role {
+        Role::Miner => "miner",
+        Role::Operator => "operator",
+    };
+    name.to_owned()
 }

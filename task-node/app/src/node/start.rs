@@ -16,14 +16,14 @@ use store::{Identity, ShareStore, SqliteStore};
 use stratum::{
     Limits, OsRandomness, PortSettings, Server, ServerParts, ServerSettings, SessionSettings,
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
 use super::sinks::{NodeSink, StoreSink};
-use super::{Node, blocks};
+use super::{Node, blocks, settling};
 use crate::config::Config;
 use crate::{http, mining};
 
@@ -241,7 +241,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         wanted: Mutex::new(None),
         stratum: server.clone(),
         heavy: Mutex::new(()),
+        settling: Mutex::default(),
+        settle_soon: Notify::new(),
     });
+    tasks.spawn(settling::follow(Arc::clone(&node), stop.clone()));
     let http = http::serve(http_listener, web::Data::from(node), config.http.control)?;
     let handle = http.handle();
     tracing::info!(address = %config.http.listen, "HTTP listens");

@@ -48,6 +48,7 @@ impl Node {
         let hash_rate = workers.iter().map(|worker| worker.hash_rate).sum();
         workers.truncate(WORKERS);
         let blocks = self.store.blocks(BLOCKS).await?;
+        let settled = self.store.newest_settled().await?;
         Ok(Stats {
             node: self.key.to_string(),
             task: self.task.to_string(),
@@ -75,6 +76,7 @@ impl Node {
                     },
                 })
                 .collect(),
+            settled_round: settled.map(RoundNumber::get),
         })
     }
 

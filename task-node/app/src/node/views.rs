@@ -42,6 +42,8 @@ pub struct Stats {
     pub workers: Vec<WorkerView>,
     /// The blocks found last, newest first.
     pub blocks: Vec<BlockView>,
+    /// The newest settled round: what was earned up to it is final. Absent before the first one.
+    pub settled_round: Option<u64>,
 }
 
 /// One worker seen since this node started.
@@ -158,11 +160,15 @@ pub struct AuditView {
     pub at: u64,
 }
 
-/// What one round's blocks pay, and what everybody earned up to it.
+/// What one round's blocks pay, and what everybody earned up to it, by the chain as it was when Koii asked for the
+/// distribution. The operators' list stays; everything else is provisional: blocks may still be orphaned, and what miners
+/// get in the end is said by the settlement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DistributionView {
     /// The round.
     pub round: u64,
+    /// Whether the round is settled, so that `/api/rounds/{round}/settlement` says what is final.
+    pub settled: bool,
     /// Blocks found in the round's accepted bundles.
     pub blocks: u64,
     /// What those on the best chain pay, with what an earlier round left undistributed, in satoshis.
@@ -179,6 +185,87 @@ pub struct DistributionView {
     pub leaves: u32,
     /// Its root, hex; absent while nobody has earned.
     pub root: Option<String>,
+}
+
+/// A settled round: what its blocks pay for good, and what K2 is asked to pay from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SettlementView {
+    /// The round.
+    pub round: u64,
+    /// Always true: a round that is not settled has no settlement.
+    pub settled: bool,
+    /// The K2 program that pays.
+    pub program: String,
+    /// What its matured blocks pay, with what the round before left undistributed, in satoshis.
+    pub pot: u64,
+    /// What the round before left undistributed; part of the pot.
+    pub carried: u64,
+    /// What nobody earned; goes to the next round.
+    pub undistributed: u64,
+    /// Everything everybody has earned so far, in satoshis.
+    pub earned: u64,
+    /// The part of it that has leaves and can be claimed; the rest are entries too small for a leaf yet.
+    pub total: u64,
+    /// Leaves of the cumulative reward tree.
+    pub leaves: u32,
+    /// Its root, hex; absent while nobody has earned.
+    pub root: Option<String>,
+    /// CID of the reward list, from which anybody rebuilds the tree and every proof (`/ipfs/{cid}`).
+    pub list: Option<String>,
+    /// The tip's height with which the last of its blocks matured; absent without blocks.
+    pub maturity_height: Option<u32>,
+    /// The blocks that pay for it, by height.
+    pub blocks: Vec<MaturedBlockView>,
+}
+
+/// A block whose coinbase has matured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MaturedBlockView {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    pub hash: String,
+    /// What it pays the pool, in satoshis.
+    pub value: u64,
+}
+
+/// What an address can claim on K2, with proofs, by the newest settled round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RewardsView {
+    /// The K2 address.
+    pub address: String,
+    /// The newest settled round. A claim needs the proof for the round that is finalized on K2.
+    pub round: u64,
+    /// The K2 program that pays.
+    pub program: String,
+    /// Leaves of the reward tree.
+    pub leaves: u32,
+    /// The tree's root, hex.
+    pub root: Option<String>,
+    /// CID of the reward list.
+    pub list: Option<String>,
+    /// What it has earned in each role, if anything.
+    pub rewards: Vec<RewardView>,
+}
+
+/// What one address has earned in one role, and the way to claim it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RewardView {
+    /// `miner` or `operator`.
+    pub role: String,
+    /// Everything earned up to the round, in satoshis.
+    pub cumulative: u64,
+    /// The leaf; absent while the amount is too small for one.
+    pub claim: Option<ClaimView>,
+}
+
+/// A leaf's place in the reward tree, and its proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClaimView {
+    /// The leaf's index.
+    pub index: u32,
+    /// The siblings, hex, lowest level first.
+    pub proof: Vec<String>,
 }
 
 /// What one address has earned.
