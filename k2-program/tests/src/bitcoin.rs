@@ -30,8 +30,8 @@ pub struct Chain {
     first_height: u32,
     bits: u32,
     blocks: Vec<Block>,
-    /// Work of the chain before its first block.
-    work_before: u128,
+    /// Work of the chain up to and including each of them.
+    work: Vec<u128>,
     /// What the coinbases say, so that blocks of two branches are never the same.
     tag: String,
 }
@@ -77,18 +77,19 @@ impl Chain {
             first_height: 0,
             bits: EASY,
             blocks: vec![genesis_block(Network::Regtest)],
-            work_before: 0,
+            work: vec![2],
             tag: "best".to_owned(),
         }
     }
 
-    /// A chain whose first block is at this height; nobody knows what was before. Its epochs have this target.
+    /// A chain whose first block is at this height; nobody knows what was before, but that it was some work. Its epochs have
+    /// this target.
     pub fn starting_at(height: u32, bits: u32) -> Self {
         let mut chain = Self {
             first_height: height,
             bits,
             blocks: Vec::new(),
-            work_before: 1_000_000,
+            work: Vec::new(),
             tag: "best".to_owned(),
         };
         chain.mine(1);
@@ -99,9 +100,9 @@ impl Chain {
     #[must_use]
     pub fn branch(&self, height: u32, tag: &str) -> Self {
         let mut branch = self.clone();
-        branch
-            .blocks
-            .truncate((height - self.first_height) as usize + 1);
+        let count = self.place(height) + 1;
+        branch.blocks.truncate(count);
+        branch.work.truncate(count);
         branch.tag = tag.to_owned();
         branch
     }
@@ -129,6 +130,13 @@ impl Chain {
     /// Mines a block and returns its height.
     pub fn push(&mut self, template: Template) -> u32 {
         let block = self.next(template);
+        self.append(block)
+    }
+
+    /// Appends a block made by [`Chain::next`], or of it, and returns its height.
+    pub fn append(&mut self, block: Block) -> u32 {
+        let before = self.work.last().copied().unwrap_or(1_000_000);
+        self.work.push(before + work(&block.header));
         self.blocks.push(block);
         self.tip()
     }
@@ -218,7 +226,11 @@ impl Chain {
 
     /// The block at this height.
     pub fn block(&self, height: u32) -> &Block {
-        &self.blocks[(height - self.first_height) as usize]
+        &self.blocks[self.place(height)]
+    }
+
+    fn place(&self, height: u32) -> usize {
+        (height - self.first_height) as usize
     }
 
     /// The hash of the block at this height.
@@ -233,9 +245,7 @@ impl Chain {
 
     /// Work of the chain up to and including the block at this height.
     pub fn work(&self, height: u32) -> u128 {
-        let blocks = &self.blocks[..=(height - self.first_height) as usize];
-        let work: u128 = blocks.iter().map(|block| work(&block.header)).sum();
-        self.work_before + work
+        self.work[self.place(height)]
     }
 
     /// The target of its epochs.
@@ -247,7 +257,7 @@ impl Chain {
     pub fn headers(&self, heights: impl IntoIterator<Item = u32>) -> Vec<u8> {
         heights
             .into_iter()
-            .flat_map(|height| serialize(&self.block(height).header))
+            .flat_map(|height| header_bytes(self.block(height)))
             .collect()
     }
 
@@ -351,6 +361,11 @@ impl Proof {
     }
 }
 
+/// The 80 bytes of a block's header.
+pub fn header_bytes(block: &Block) -> Vec<u8> {
+    serialize(&block.header)
+}
+
 /// Finds a nonce with which the header meets its target.
 pub fn solve(header: &mut Header) {
     search(header, true);
@@ -368,7 +383,8 @@ fn search(header: &mut Header, meets: bool) {
     }
 }
 
-fn work(header: &Header) -> u128 {
+/// Work of one block with this header.
+pub fn work(header: &Header) -> u128 {
     let work = header.work().to_be_bytes();
     u128::from_be_bytes(work[16..].try_into().unwrap())
 }

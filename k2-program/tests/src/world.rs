@@ -14,6 +14,7 @@ use solana_pubkey::Pubkey;
 use solana_sdk_ids::{bpf_loader_upgradeable, incinerator, system_program};
 use spl_associated_token_account_interface::address::get_associated_token_address_and_bump_seed;
 
+use crate::bitcoin::Chain;
 use crate::rewards::{RewardList, address};
 use crate::{Call, Sent, scripts};
 
@@ -34,6 +35,8 @@ pub struct World {
     pub guardian: Pubkey,
     /// Pays rents.
     pub payer: Pubkey,
+    /// Bitcoin, as the pool sees it.
+    pub chain: Chain,
 }
 
 /// An `orcapool_k2.so`.
@@ -83,6 +86,7 @@ impl World {
             authority,
             guardian,
             payer,
+            chain: Chain::regtest(),
         }
     }
 
