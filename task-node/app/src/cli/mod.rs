@@ -77,7 +77,8 @@ pub enum Command {
         orcapool devnet                     five rounds on three nodes, then a closing table\n  \
         orcapool devnet --rounds 2 --json   the closing table as JSON on standard output\n  \
         orcapool devnet --keep              leave it running, with each node's dashboard\n\n\
-        bitcoind is found through ORCAPOOL_BITCOIND or PATH; scripts/get-bitcoind gets one.")]
+        bitcoind is found through ORCAPOOL_BITCOIND or PATH; scripts/get-bitcoind gets one. The program comes from\n\
+        scripts/build-program through ORCAPOOL_K2_PROGRAM or --k2-program; --without-k2 leaves the payout out.")]
     Devnet(DevnetArgs),
 
     /// Audits a round's bundle: by CID from the configured gateways, or from a CAR file.
@@ -199,6 +200,12 @@ pub struct DevnetArgs {
     /// The bitcoind to run.
     #[arg(long, env = "ORCAPOOL_BITCOIND", value_name = "FILE")]
     pub bitcoind: Option<PathBuf>,
+    /// The program on K2, as scripts/build-program makes it.
+    #[arg(long, env = "ORCAPOOL_K2_PROGRAM", value_name = "FILE")]
+    pub k2_program: Option<PathBuf>,
+    /// Play the rounds only; nobody is paid.
+    #[arg(long)]
+    pub without_k2: bool,
 }
 
 /// The chain of a devnet.

@@ -7,7 +7,7 @@ mod audit;
 mod config;
 mod devnet;
 mod doctor;
-mod k2;
+pub(crate) mod k2;
 mod mine;
 mod output;
 mod rounds;

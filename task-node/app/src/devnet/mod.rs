@@ -1,9 +1,12 @@
 //! `orcapool devnet`: a whole local pool on real parts.
 //!
 //! It starts a bitcoind on a private chain, task nodes and miners as processes of their own, and then plays Koii: it sends
-//! every node the very HTTP requests the Orca sidecar sends ([`orca`]), counts the votes, and compares the lists.
+//! every node the very HTTP requests the Orca sidecar sends ([`orca`]), counts the votes, and compares the lists. After each
+//! round the blocks are made to mature, and the miners are paid on a local K2 by the pool's program (`k2`).
 
 pub mod child;
+mod k2;
+mod keys;
 mod network;
 pub mod orca;
 pub mod report;
@@ -59,6 +62,15 @@ pub async fn run(args: &DevnetArgs, stop: CancellationToken) -> anyhow::Result<R
             say(&format!(
                 "  {}  dashboard http://{}/  miners connect to stratum+tcp://{}",
                 node.orca.name, node.http, node.stratum
+            ));
+        }
+        if let Some(k2) = &network.k2 {
+            say(&format!(
+                "  K2       {}  program {}  wrapped BTC {}  keypairs in {}",
+                k2.rpc_url(),
+                k2::program(),
+                k2.mint(),
+                dir.join("keys").display()
             ));
         }
         say("Ctrl-C stops everything");

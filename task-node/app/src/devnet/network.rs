@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use chain::bitcoind::find_binary;
 use chain::{Bitcoind, BitcoindOptions, PrivateChain};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use work::{K2Address, PayoutScript, TaskId};
 
 use super::child::OwnChild;
+use super::k2::{self, DevnetK2};
+use super::keys::address;
 use super::orca::OrcaNode;
 use super::say;
 use crate::cli::{DevnetArgs, DevnetChain};
@@ -49,6 +50,8 @@ pub(super) struct Network {
     pub(super) bitcoind: Bitcoind,
     /// What custody's outputs pay.
     pub(super) payout: PayoutScript,
+    /// The local K2; none on a chain whose coinbases take too long to mature.
+    pub(super) k2: Option<DevnetK2>,
 }
 
 /// Parameters that differ between the two chains.
@@ -58,6 +61,9 @@ struct Tuning {
     /// Starting and lowest share difficulty.
     difficulty: f64,
     shares_per_minute: u32,
+    /// A hundred blocks mined at once carry times that run ahead of the clock, as each must be after the median of the last
+    /// eleven: some seventeen seconds for each round that is made to mature.
+    time_grace_seconds: u32,
     /// Regtest blocks cost two hashes, so twice a block's work would be a window of one share.
     pplns_floor: u64,
 }
@@ -70,6 +76,7 @@ impl From<DevnetChain> for Tuning {
                 network: "regtest",
                 difficulty: 1.0 / 4096.0,
                 shares_per_minute: 12,
+                time_grace_seconds: 3_600,
                 pplns_floor: 1 << 24,
             },
             DevnetChain::Signet => Self {
@@ -77,15 +84,11 @@ impl From<DevnetChain> for Tuning {
                 network: "signet",
                 difficulty: 1.0 / 16384.0,
                 shares_per_minute: 30,
+                time_grace_seconds: 10,
                 pplns_floor: 65_536,
             },
         }
     }
-}
-
-/// An address nobody has the key of: a hash of a name. A devnet only needs them to differ.
-fn address(name: &str) -> K2Address {
-    K2Address::from_bytes(Sha256::digest(format!("orcapool devnet {name}")).into())
 }
 
 fn built_in_miner(node: &str) -> String {
@@ -131,11 +134,35 @@ impl Network {
             .map(|number| Plan::new(number, dir))
             .collect::<anyhow::Result<_>>()?;
         let program = std::env::current_exe().context("where this program is")?;
+        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+        let k2 = match k2_program(args)? {
+            Some(so) => Some(
+                DevnetK2::start(
+                    &so,
+                    k2_client::views::program_network(tuning.chain.network())
+                        .context("the network")?,
+                    &payout,
+                    bitcoind.node(),
+                    &names,
+                )
+                .await?,
+            ),
+            None => {
+                say("without K2: coinbases take 100 blocks to mature");
+                None
+            }
+        };
+        let everybody: Vec<String> = names
+            .iter()
+            .flat_map(|name| [name.clone(), built_in_miner(name), stratum_miner(name)])
+            .collect();
+        DevnetK2::write_keypairs(&dir.join("keys"), &everybody)?;
         let mut network = Self {
             task,
             nodes: Vec::new(),
             bitcoind,
             payout,
+            k2,
         };
         for plan in &plans {
             let toml = plan.configuration(&tuning, task, &network.bitcoind, &plans)?;
@@ -213,6 +240,9 @@ impl Network {
         }
         for child in nodes.iter_mut().map(|node| &mut node.process) {
             report(child.stop().await);
+        }
+        if let Some(k2) = self.k2 {
+            k2.stop().await;
         }
         if let Err(error) = self.bitcoind.stop().await {
             tracing::warn!(%error, "bitcoind");
@@ -297,6 +327,7 @@ impl Plan {
                 ]),
             ),
             ("payout", table(vec![("script", text(&PAYOUT))])),
+            ("k2", table(vec![("program", text(&k2::program()))])),
             (
                 "pplns",
                 table(vec![(
@@ -307,7 +338,10 @@ impl Plan {
             (
                 "audit",
                 table(vec![
-                    ("time_grace_seconds", Value::Integer(10)),
+                    (
+                        "time_grace_seconds",
+                        Value::Integer(i64::from(tuning.time_grace_seconds)),
+                    ),
                     ("clock_tolerance_seconds", Value::Integer(60)),
                 ]),
             ),
@@ -381,6 +415,19 @@ impl Plan {
             miner,
         })
     }
+}
+
+/// The program to run, if K2 takes part. On the signet a block costs millions of hashes, and a coinbase matures after a
+/// hundred of them: nobody would wait for that.
+fn k2_program(args: &DevnetArgs) -> anyhow::Result<Option<PathBuf>> {
+    if args.without_k2 || args.chain != DevnetChain::Regtest {
+        return Ok(None);
+    }
+    let so = args.k2_program.clone().context(
+        "which K2 program? scripts/build-program makes it; give its path with --k2-program or \
+         ORCAPOOL_K2_PROGRAM, or leave the payout out with --without-k2",
+    )?;
+    Ok(Some(so))
 }
 
 /// A loopback port that is free now. Another process may take it before the node does; the node then says so.

@@ -30,6 +30,25 @@ pub struct RoundReport {
     pub pot_sats: u64,
     /// The root of the miners' cumulative tree, in hex; absent while nobody has earned.
     pub reward_root: Option<String>,
+    /// What was done on K2; absent without it.
+    pub payment: Option<Payment>,
+}
+
+/// What was done on K2 after a round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Payment {
+    /// Headers relayed.
+    pub headers: usize,
+    /// Coinbases minted.
+    pub minted: usize,
+    /// Whether all nodes settled the round alike.
+    pub identical: bool,
+    /// What the settled list adds up to, in satoshis: everything earned so far.
+    pub total_sats: u64,
+    /// The settled list.
+    pub list: Option<String>,
+    /// Claims that paid something.
+    pub claims: usize,
 }
 
 /// What one address has earned.
@@ -41,6 +60,77 @@ pub struct Earned {
     pub address: String,
     /// Everything so far, in satoshis.
     pub sats: u64,
+    /// Wrapped satoshis in its token account; absent without K2.
+    pub wrapped_sats: Option<u64>,
+}
+
+/// The books of the program at the end, in satoshis.
+#[derive(Debug, Clone, Serialize)]
+pub struct K2Report {
+    /// Where K2 listens.
+    pub rpc: String,
+    /// The program.
+    pub program: String,
+    /// The wrapped token.
+    pub mint: String,
+    /// The token's supply.
+    pub supply: u64,
+    /// Proved and minted.
+    pub proved: u64,
+    /// Burned.
+    pub burned: u64,
+    /// In the vault: minted and not claimed.
+    pub vault: u64,
+    /// The round in force.
+    pub finalized_round: Option<u64>,
+    /// What its list adds up to.
+    pub finalized_total: u64,
+    /// The last round played.
+    pub last_round: u64,
+}
+
+impl K2Report {
+    /// What must hold and does not.
+    #[must_use]
+    pub fn problems(&self, earned: &[Earned]) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.proved.checked_sub(self.burned) != Some(self.supply) {
+            problems.push(format!(
+                "K2: the supply of {} is not {} proved - {} burned",
+                self.supply, self.proved, self.burned
+            ));
+        }
+        let paid: u64 = earned.iter().filter_map(|earned| earned.wrapped_sats).sum();
+        if paid.checked_add(self.vault) != Some(self.supply) {
+            problems.push(format!(
+                "K2: {paid} sat at their owners and {} in the vault are not the supply of {}",
+                self.vault, self.supply
+            ));
+        }
+        if self.finalized_round != Some(self.last_round) {
+            problems.push(format!(
+                "K2: round {:?} is in force, not {}",
+                self.finalized_round, self.last_round
+            ));
+        }
+        if paid != self.finalized_total {
+            problems.push(format!(
+                "K2: {paid} sat were claimed of a finalized total of {}",
+                self.finalized_total
+            ));
+        }
+        for earned in earned {
+            if earned.wrapped_sats != Some(earned.sats) {
+                problems.push(format!(
+                    "K2: {} earned {} sat and holds {} wrapped",
+                    earned.name,
+                    earned.sats,
+                    earned.wrapped_sats.unwrap_or(0)
+                ));
+            }
+        }
+        problems
+    }
 }
 
 /// The whole run.
@@ -58,6 +148,8 @@ pub struct Report {
     pub pool_blocks: u64,
     /// What everybody has earned so far.
     pub earned: Vec<Earned>,
+    /// K2's books; absent without it.
+    pub k2: Option<K2Report>,
     /// Whether everything that must hold held.
     pub ok: bool,
     /// What did not.
@@ -118,16 +210,40 @@ impl Report {
             self.chain, self.height, self.pool_blocks
         ));
         if !self.earned.is_empty() {
-            line("earned so far, in satoshis:".to_owned());
+            let wrapped = if self.k2.is_some() {
+                "wrapped BTC on K2"
+            } else {
+                ""
+            };
+            line(format!(
+                "{:<24} {:<44} {:>16} {wrapped:>18}",
+                "who", "K2 address", "earned (sat)"
+            ));
             for earned in &self.earned {
+                let wrapped = earned
+                    .wrapped_sats
+                    .map_or_else(String::new, |sats| sats.to_string());
                 line(format!(
-                    "  {:<22} {:<44} {:>16}",
+                    "{:<24} {:<44} {:>16} {wrapped:>18}",
                     earned.name, earned.address, earned.sats
                 ));
             }
         }
+        if let Some(k2) = &self.k2 {
+            line(format!(
+                "K2: supply {} = {} proved - {} burned; vault {}",
+                k2.supply, k2.proved, k2.burned, k2.vault
+            ));
+        }
         if self.ok {
-            line("all audits agree, all lists are identical and sum exactly".to_owned());
+            let paid = if self.k2.is_some() {
+                "; everybody holds what it earned"
+            } else {
+                ""
+            };
+            line(format!(
+                "all audits agree, all lists are identical and sum exactly{paid}"
+            ));
         } else {
             for problem in &self.problems {
                 line(format!("PROBLEM: {problem}"));
@@ -157,5 +273,12 @@ pub fn progress(round: &RoundReport) -> String {
             "WRONG"
         }
     );
+    if let Some(payment) = &round.payment {
+        let _ = write!(
+            text,
+            "; on K2 {} headers, {} coinbases minted, {} claims, {} sat paid so far",
+            payment.headers, payment.minted, payment.claims, payment.total_sats
+        );
+    }
     text
 }

@@ -4,14 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use k2_interface::K2Address;
+use ledger::RewardList;
 use serde_json::Value;
 use work::RoundNumber;
 
+use super::k2;
 use super::network::Network;
 use super::orca::Submission;
-use super::report::{Earned, Report, RoundReport, progress};
+use super::report::{Earned, K2Report, Payment, Report, RoundReport, progress};
 use super::say;
 use crate::cli::DevnetArgs;
+use crate::commands::k2::{fetch_list, settlement};
+
+/// Blocks after which every coinbase mined before is mature.
+const MATURITY: u32 = 100;
 
 /// What every round's list must sum to.
 const BOUNTY: u64 = 1_000_000_000;
@@ -29,7 +36,10 @@ pub(super) async fn play(args: &DevnetArgs, network: &mut Network) -> anyhow::Re
         mine(args.round_seconds, network).await?;
         // As on Koii: the next round runs while this one is submitted, audited and distributed.
         start_round(network, round.next()).await?;
-        let report = finish_round(network, round).await?;
+        let mut report = finish_round(network, round).await?;
+        if network.k2.is_some() {
+            report.payment = Some(pay(network, round).await?);
+        }
         say(&progress(&report));
         rounds.push(report);
     }
@@ -116,7 +126,54 @@ async fn finish_round(network: &Network, round: RoundNumber) -> anyhow::Result<R
         distribution,
         pot_sats: first["pot"].as_u64().unwrap_or(0),
         reward_root: first["root"].as_str().map(str::to_owned),
+        payment: None,
     })
+}
+
+/// Makes the round's coinbases mature, mints them on K2, puts the round's root in force, and claims for everybody.
+async fn pay(network: &mut Network, round: RoundNumber) -> anyhow::Result<Payment> {
+    // Maturity is mined, for nobody: an output that cannot be spent.
+    let nobody = bitcoin::ScriptBuf::new_op_return([]);
+    network.bitcoind.generate(MATURITY, &nobody).await?;
+    let nodes: Vec<String> = network
+        .nodes
+        .iter()
+        .map(|node| format!("http://{}", node.http))
+        .collect();
+    let k2 = network.k2.as_mut().context("no K2")?;
+    let minted = k2.mint_matured().await?;
+    let mut settlements = Vec::new();
+    for node in &nodes {
+        settlements.push(settlement::settled(node, round, k2::PATIENCE).await?);
+    }
+    let identical = settlements.iter().all(|other| *other == settlements[0]);
+    let settlement = settlements.first().context("no nodes")?;
+    let mut payment = Payment {
+        headers: minted.headers,
+        minted: minted.minted,
+        identical,
+        total_sats: settlement.total,
+        list: settlement.list.clone(),
+        claims: 0,
+    };
+    let mut roots = Vec::new();
+    for settlement in &settlements {
+        roots.extend(settlement::root(settlement, k2::program())?);
+    }
+    if roots.len() == nodes.len() {
+        k2.put_in_force(&roots).await?;
+        payment.claims = k2.claim_all(&list(settlement, &nodes).await?).await?;
+    }
+    Ok(payment)
+}
+
+/// The list of a settled round, as anybody fetches it: by its CID.
+async fn list(
+    settlement: &crate::node::SettlementView,
+    nodes: &[String],
+) -> anyhow::Result<RewardList> {
+    let cid = settlement.list.as_deref().context("no list")?.parse()?;
+    fetch_list(nodes, &cid).await
 }
 
 async fn close(
@@ -155,10 +212,13 @@ async fn close(
             name: network.name_of(&address),
             address,
             sats: entry["cumulative"].as_u64().context("cumulative")?,
+            wrapped_sats: None,
         });
     }
     earned.sort_by(|a, b| a.name.cmp(&b.name));
-    let problems = problems(&rounds, &earned, pool_blocks);
+    let k2 = balance_sheet(network, args.rounds - 1, &mut earned).await?;
+    let mut problems = problems(&rounds, &earned, pool_blocks);
+    problems.extend(k2.iter().flat_map(|k2| k2.problems(&earned)));
     ensure!(!rounds.is_empty(), "no round was played");
     Ok(Report {
         chain: format!("{:?}", args.chain).to_lowercase(),
@@ -171,9 +231,44 @@ async fn close(
         rounds,
         pool_blocks,
         earned,
+        k2,
         ok: problems.is_empty(),
         problems,
     })
+}
+
+/// What K2's books say, and everybody's wrapped satoshis. What was earned is then read from the last settled list: only what
+/// is settled can be claimed.
+async fn balance_sheet(
+    network: &Network,
+    last_round: u64,
+    earned: &mut [Earned],
+) -> anyhow::Result<Option<K2Report>> {
+    let Some(k2) = &network.k2 else {
+        return Ok(None);
+    };
+    let owners: Vec<K2Address> = earned
+        .iter()
+        .map(|earned| earned.address.parse())
+        .collect::<Result<_, _>>()?;
+    let balances = k2.balances(owners).await?;
+    for earned in earned {
+        let owner: K2Address = earned.address.parse()?;
+        earned.wrapped_sats = balances.get(&owner).copied();
+    }
+    let books = k2.books().await?;
+    Ok(Some(K2Report {
+        rpc: k2.rpc_url(),
+        program: k2::program().to_string(),
+        mint: k2.mint().to_string(),
+        supply: books.supply,
+        proved: books.proved,
+        burned: books.burned,
+        vault: books.vault,
+        finalized_round: books.round,
+        finalized_total: books.total,
+        last_round,
+    }))
 }
 
 /// What must hold in a pool of honest nodes, and did not.

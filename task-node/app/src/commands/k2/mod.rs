@@ -1,15 +1,17 @@
 //! `orcapool k2 ...`: one file a command, or a few that belong together.
 
 mod admin;
+mod claim;
 mod dry_run;
 mod explain;
 mod init;
 mod local;
+mod mint;
 mod operator;
 mod relay;
 mod round;
 mod session;
-mod settlement;
+pub(crate) mod settlement;
 mod status;
 
 use std::process::ExitCode;
@@ -17,6 +19,7 @@ use std::process::ExitCode;
 use crate::cli::{K2Args, K2Command};
 use crate::config::LogFormat;
 use crate::logging;
+pub(crate) use claim::fetch_list;
 use session::Session;
 
 pub(super) async fn run(common: &K2Args, command: &K2Command) -> anyhow::Result<ExitCode> {
@@ -43,6 +46,13 @@ async fn on_cluster(session: &Session, command: &K2Command) -> anyhow::Result<()
         K2Command::Attest(args) => round::attest(session, args).await,
         K2Command::Finalize { round } => round::finalize(session, *round).await,
         K2Command::Veto { round, proposer } => round::veto(session, *round, *proposer).await,
+        K2Command::Mint {
+            deposit: Some(txid),
+            block: Some(block),
+            ..
+        } => mint::deposit(session, *txid, *block).await,
+        K2Command::Mint { from, .. } => mint::run(session, *from).await,
+        K2Command::Claim { owner, role, from } => claim::run(session, *owner, *role, from).await,
         K2Command::Status => status::run(session).await,
         K2Command::Operator(command) => operator::run(session, command).await,
         K2Command::Admin(command) => admin::run(session, command).await,

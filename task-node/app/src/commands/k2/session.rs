@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use chain::{BitcoinNode, FailoverNode, FailoverOptions, RpcNode};
-use k2_client::{Client, Draft, K2, K2Rpc, Keypair, Price, Program, RpcOptions, SendOptions};
+use k2_client::{
+    Client, Confirmed, Draft, K2, K2Rpc, Keypair, Price, Program, RpcOptions, SendOptions,
+};
 use k2_interface::K2Address;
 use serde::Serialize;
 use solana_instruction::Instruction;
@@ -130,6 +132,11 @@ impl Session {
             .send(&draft, keys)
             .await
             .with_context(|| format!("{action}: not done"))?;
+        self.done(action, &done)
+    }
+
+    /// Says that a transaction was carried out.
+    pub(super) fn done(&self, action: &str, done: &Confirmed) -> anyhow::Result<()> {
         if self.json {
             return output::json(&Done {
                 action,

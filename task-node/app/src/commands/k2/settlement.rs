@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use k2_client::rounds::Root;
 use k2_client::views::list_digest;
 use k2_interface::K2Address;
-use k2_interface::instruction::RoundRoot;
 use work::RoundNumber;
 
 use crate::node::SettlementView;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// The node's own reason, as which block has how many confirmations.
-pub(super) async fn fetch(node: &str, round: RoundNumber) -> anyhow::Result<SettlementView> {
+pub(crate) async fn fetch(node: &str, round: RoundNumber) -> anyhow::Result<SettlementView> {
     let url = format!(
         "{}/api/rounds/{round}/settlement",
         node.trim_end_matches('/')
@@ -39,15 +39,34 @@ pub(super) async fn fetch(node: &str, round: RoundNumber) -> anyhow::Result<Sett
     serde_json::from_slice(&body).with_context(|| format!("{url}: not a settlement"))
 }
 
-/// The instruction's arguments; `None` where nobody has earned yet, so that there is nothing to put in force.
+/// As [`fetch`], but waits until the node has seen the blocks that settle the round.
+///
+/// # Errors
+/// The node's reason, when the time is up.
+pub(crate) async fn settled(
+    node: &str,
+    round: RoundNumber,
+    patience: Duration,
+) -> anyhow::Result<SettlementView> {
+    let deadline = tokio::time::Instant::now() + patience;
+    loop {
+        match fetch(node, round).await {
+            Err(_) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            settlement => return settlement,
+        }
+    }
+}
+
+/// What can be proposed and attested of it; `None` where nobody has earned a claimable amount yet.
 ///
 /// # Errors
 /// The node is configured for another program, or answers nonsense.
-pub(super) fn round_root(
+pub(crate) fn root(
     settlement: &SettlementView,
     program: K2Address,
-    previous_root: [u8; 32],
-) -> anyhow::Result<Option<RoundRoot>> {
+) -> anyhow::Result<Option<Root>> {
     ensure!(
         settlement.program == program.to_string(),
         "the task node computes for program {}, this is {program}: set `k2.program` in its configuration",
@@ -59,10 +78,9 @@ pub(super) fn round_root(
     let mut bytes = [0; 32];
     hex::decode_to_slice(root, &mut bytes).context("the settlement's root")?;
     let list = list.parse().context("the settlement's list")?;
-    Ok(Some(RoundRoot {
+    Ok(Some(Root {
         round: settlement.round,
         root: bytes,
-        previous_root,
         list: list_digest(&list).context("the settlement's list is no dag-cbor CID")?,
         total: settlement.total,
         leaf_count: settlement.leaves,
