@@ -61,7 +61,7 @@ numbered! {
         BadScript = 113 => "the script is not P2PKH, P2SH, P2WPKH, P2WSH or P2TR",
 
         // Relay
-        HeaderCount = 200 => "give 1 to 10 headers of 80 bytes each (1 to 11 at the relay's initialization)",
+        HeaderCount = 200 => "give 1 to 10 headers of 80 bytes each (at the relay's initialization 1 to 11: 80 bytes, then 48 each)",
         UnknownParent = 201 => "the first header does not continue a block the relay knows: submit from the relay's tip on",
         NotLinked = 202 => "a header does not follow the one before it",
         WrongBits = 203 => "a header's difficulty bits are not those of its height",

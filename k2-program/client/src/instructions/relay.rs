@@ -2,6 +2,7 @@
 
 use bitcoin::block::Header;
 use k2_interface::K2Address;
+use k2_interface::bitcoin::linked;
 use k2_interface::instruction::{CursorId, InitializeRelay, Instruction as Call, SubmitFork};
 use solana_instruction::Instruction;
 
@@ -16,7 +17,7 @@ pub(crate) fn bytes(headers: &[Header]) -> Vec<u8> {
 }
 
 impl Program {
-    /// Sets the relay's checkpoint.
+    /// Sets the relay's checkpoint. The headers must follow one another.
     #[must_use]
     pub fn initialize_relay(
         &self,
@@ -25,7 +26,7 @@ impl Program {
         args: InitializeRelay,
         headers: &[Header],
     ) -> Instruction {
-        let headers = &bytes(headers);
+        let headers = &linked::encode(bytes(headers).as_chunks().0);
         self.instruction(
             &Call::InitializeRelay { args, headers },
             &[("payer", payer), ("authority", authority)],

@@ -6,6 +6,7 @@
 //! that cannot be wrong.
 //!
 //! - [`Header`], [`headers`] - the 80 bytes of a block header
+//! - [`linked`] - headers that follow one another, in fewer bytes
 //! - [`CompactTarget`], [`Target`] - proof-of-work targets, work, retargeting
 //! - [`Network`] - the rules by which the networks differ
 //! - [`Context`] - whether a header may follow its parent
@@ -70,6 +71,7 @@ macro_rules! errors {
 
 pub mod chain;
 pub mod header;
+pub mod linked;
 pub mod merkle;
 pub mod network;
 pub mod proof;

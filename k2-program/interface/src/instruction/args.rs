@@ -45,8 +45,8 @@ arguments! {
         pub deposit_script: PackedScript,
     }
 
-    /// The relay's checkpoint. Headers follow: 80 bytes each, at most 11, the last one the checkpoint itself; fewer than
-    /// 11 only where the first is the genesis block.
+    /// The relay's checkpoint. Headers follow: the first one whole, each further one without the hash of its predecessor (48
+    /// bytes); at most 11, the last one the checkpoint itself; fewer than 11 only where the first is the genesis block.
     pub struct InitializeRelay {
         /// Height of the last header.
         pub height: u32,

@@ -15,7 +15,7 @@ use k2_interface::bitcoin::network::RETARGET_INTERVAL;
 use k2_interface::bitcoin::time_window::MEDIAN_TIME_SPAN;
 use k2_interface::bitcoin::{
     Accepted, CompactTarget, Context as Chain, Epoch, Hash, Header, HeaderError, Network, Target,
-    TimeWindow, headers,
+    TimeWindow, headers, linked,
 };
 use k2_interface::instruction::{InitializeRelay, MAX_HEADERS};
 use k2_interface::pda;
@@ -49,11 +49,11 @@ pub(super) fn initialize(
         require_authority(&config, authority)?;
         network(config.network)?
     };
-    let headers = headers(bytes)
+    let (first, links) = linked::split(bytes)
         .ok()
-        .filter(|headers| headers.len() <= MEDIAN_TIME_SPAN)
+        .filter(|(_, links)| links.len() < MEDIAN_TIME_SPAN)
         .ok_or(PoolError::HeaderCount)?;
-    let count = headers.len() as u32;
+    let count = (links.len() as u32).saturating_add(1);
     let first_height = (args.height)
         .checked_add(1)
         .and_then(|above| above.checked_sub(count))
@@ -68,28 +68,23 @@ pub(super) fn initialize(
         .map_err(|_| PoolError::BadTarget)?;
 
     let mut entries = [RelayEntry::new_zeroed(); MEDIAN_TIME_SPAN];
-    let mut previous: Option<(Hash, u32)> = None;
+    let mut previous_time = None;
     // Work of the headers alone; what the chain had before them is added below.
     let mut work = 0_u128;
-    for ((height, header), entry) in (first_height..).zip(headers).zip(&mut entries) {
+    let mut bytes = *first;
+    let mut links = links.iter();
+    for (height, entry) in (first_height..=args.height).zip(&mut entries) {
+        let header = Header::parse(&bytes).map_err(|_| PoolError::HeaderCount)?;
         let hash = header.hash(sha256);
-        match previous {
-            Some((previous, _)) if *header.prev_hash() != previous => {
-                return Err(PoolError::NotLinked.into());
-            }
-            None if height == 0 && hash != network.genesis_hash() => {
-                return Err(PoolError::BadCheckpoint.into());
-            }
-            _ => {}
-        }
         let target = network
             .target(header.bits())
             .map_err(|_| PoolError::BadTarget)?;
         if !target.is_met_by(&hash) {
             return Err(PoolError::NotEnoughWork.into());
         }
-        let previous_time = previous.map(|(_, time)| time);
-        if !fits_epoch(&epoch, network, height, &header, previous_time) {
+        if height == 0 && hash != network.genesis_hash()
+            || !fits_epoch(&epoch, network, height, &header, previous_time)
+        {
             return Err(PoolError::BadCheckpoint.into());
         }
         work = add_work(work, &target)?;
@@ -98,7 +93,10 @@ pub(super) fn initialize(
             chain_work: work.into(),
             time: header.time().into(),
         };
-        previous = Some((hash, header.time()));
+        previous_time = Some(header.time());
+        if let Some(link) = links.next() {
+            bytes = linked::header(&hash, link);
+        }
     }
     let before = (args.chain_work)
         .checked_sub(work)
