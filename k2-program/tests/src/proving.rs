@@ -1,5 +1,6 @@
 //! The relay, proofs, and what they are for, on a [`World`].
 
+use k2_interface::bitcoin::linked;
 use k2_interface::instruction::{self as args, Instruction, MAX_HEADERS, ProveOutput};
 use k2_interface::pda;
 use k2_interface::state::{EpochSlot, Kind, RING, Record, Relay};
@@ -52,7 +53,8 @@ impl World {
             epoch_bits: chain.bits(),
             chain_work: chain.work(height),
         };
-        (args, chain.headers(first..=height))
+        let headers = chain.headers(first..=height);
+        (args, linked::encode(headers.as_chunks().0))
     }
 
     /// InitializeRelay.
@@ -94,6 +96,18 @@ impl World {
             &Instruction::SubmitFork { args, headers },
             &[("fork", fork)],
         )
+    }
+
+    /// Relays the branch of this chain that leaves the best one after this height, in as many transactions as it takes.
+    #[track_caller]
+    pub fn relay_branch(&mut self, base_height: u32, chain: &Chain) {
+        let mut next = base_height + 1;
+        while next <= chain.tip() {
+            let last = chain.tip().min(next + MAX_HEADERS as u32 - 1);
+            let submit = self.submit_fork(base_height, &chain.headers(next..=last));
+            self.send("a branch is collected", submit).must_succeed();
+            next = last + 1;
+        }
     }
 
     /// CloseFork, by the payer.

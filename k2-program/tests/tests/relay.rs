@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bitcoin::CompactTarget;
-use bitcoin::consensus::serialize;
-use k2_interface::bitcoin::Network;
+use k2_interface::bitcoin::{Network, linked};
 use k2_interface::state::{EpochSlot, Kind, Pause, RING, Relay};
 use k2_interface::{AccountFault, PoolError};
 use k2_tests::World;
-use k2_tests::bitcoin::{Chain, EASY, HARD, Template, header_bytes, solve, spoil};
+use k2_tests::bitcoin::{Chain, EASY, HARD, Template, header_bytes, spoil};
 use solana_account::Account;
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -101,25 +100,40 @@ fn checkpoint_headers_must_be_a_chain() {
         k2.send(step, initialize).must_fail_with(error);
     };
     refuse("none", args, &[], PoolError::HeaderCount);
-    refuse("cut short", args, &headers[..879], PoolError::HeaderCount);
-    let twelve = chain.headers(14..=25);
+    let short = &headers[..559];
+    refuse("cut short", args, short, PoolError::HeaderCount);
+    refuse("cut off", args, &headers[..79], PoolError::HeaderCount);
+    let whole = &chain.headers(24..=25);
+    refuse("not packed", args, whole, PoolError::HeaderCount);
+    let twelve = packed(&chain, 14..=25);
     refuse("twelve", args, &twelve, PoolError::HeaderCount);
-    refuse("ten", args, &headers[80..], PoolError::BadCheckpoint);
+    let ten = packed(&chain, 16..=25);
+    refuse("ten", args, &ten, PoolError::BadCheckpoint);
     let mut low = args;
     low.height = 5;
     refuse("eleven up to 5", low, &headers, PoolError::BadCheckpoint);
     low.height = u32::MAX;
     refuse("no height", low, &headers, PoolError::BadCheckpoint);
 
-    let swapped = chain.headers((15..=23).chain([25, 24]));
-    refuse("out of order", args, &swapped, PoolError::NotLinked);
-    let mut other = chain.block(25).header;
-    spoil(&mut other);
-    let unworked = [&headers[..800], &serialize(&other)].concat();
-    refuse("not mined", args, &unworked, PoolError::NotEnoughWork);
-    other.bits = CompactTarget::from_consensus(0x2100_ffff);
-    let above = [&headers[..800], &serialize(&other)].concat();
+    // A header that follows another one than the one before it was mined for another hash.
+    let swapped = packed(&chain, (15..=23).chain([25, 24]));
+    refuse("out of order", args, &swapped, PoolError::NotEnoughWork);
+    let mut other = chain.clone().branch(24, "best");
+    let mut block = other.next(Template::default());
+    spoil(&mut block.header);
+    other.append(block.clone());
+    let unmined = packed(&other, 15..=25);
+    refuse("not mined", args, &unmined, PoolError::NotEnoughWork);
+    block.header.bits = CompactTarget::from_consensus(0x2100_ffff);
+    let mut other = chain.branch(24, "best");
+    other.append(block);
+    let above = packed(&other, 15..=25);
     refuse("above the limit", args, &above, PoolError::BadTarget);
+}
+
+/// Headers as a checkpoint brings them.
+fn packed(chain: &Chain, heights: impl IntoIterator<Item = u32>) -> Vec<u8> {
+    linked::encode(chain.headers(heights).as_chunks().0)
 }
 
 #[test]
@@ -216,12 +230,8 @@ fn checkpoint_epoch_must_fit_its_headers() {
         let mut args = args;
         args.height = height;
         args.chain_work = other.work(height);
-        refuse(
-            step,
-            args,
-            &other.headers(first..=height),
-            PoolError::BadCheckpoint,
-        );
+        let headers = packed(&other, first..=height);
+        refuse(step, args, &headers, PoolError::BadCheckpoint);
     }
     let mut late = chain.clone();
     late.mine_slowly(1);
@@ -549,10 +559,7 @@ fn the_oldest_block_never_changes_back() {
         while branch.work(branch.tip()) <= chain.work(chain.tip()) {
             branch.mine(1);
         }
-        let headers = branch.headers(base + 1..=branch.tip());
-        let submit = k2.submit_headers(&headers);
-        k2.send("fewer blocks with more work", submit)
-            .must_succeed();
+        k2.relay_branch(base, &branch);
         chain = branch;
         k2.relay_must_hold(&chain, oldest);
     }
