@@ -120,19 +120,17 @@ pub enum K2Command {
         orcapool k2 redeem -k me.json --refund 12      after the expiry, if custody did not pay")]
     Redeem(RedeemArgs),
 
-    /// Proves to the program that a redemption was paid, and burns its tokens.
-    #[command(after_help = "Example:\n  \
-        orcapool k2 settle -c orcapool.toml -k id.json --id 12 --block <hash> --txid <txid>")]
+    /// Proves to the program which redemptions were paid, and burns their tokens.
+    #[command(after_help = "Examples:\n  \
+        orcapool k2 settle -c orcapool.toml -k id.json                                every payout the relay can show\n  \
+        orcapool k2 settle -c orcapool.toml -k id.json --block <hash> --txid <txid>   those of one transaction")]
     Settle {
-        /// The redemption.
-        #[arg(long)]
-        id: u64,
         /// The payout.
-        #[arg(long)]
-        txid: bitcoin::Txid,
+        #[arg(long, requires = "block")]
+        txid: Option<bitcoin::Txid>,
         /// The block it is in.
-        #[arg(long, value_name = "HASH")]
-        block: bitcoin::BlockHash,
+        #[arg(long, value_name = "HASH", requires = "txid")]
+        block: Option<bitcoin::BlockHash>,
     },
 
     /// Shows the pool on K2: supply, relay, rounds, operators, redemptions, what is paused.
@@ -149,8 +147,8 @@ pub enum K2Command {
     #[command(subcommand)]
     Admin(AdminCommand),
 
-    /// Returns the rent of accounts that are spent: the keypair's proposals, buffers, cursors, forks, redemptions, and
-    /// records below the mint horizon.
+    /// Returns the rent of the keypair's accounts that are spent: proposals, fork, redemptions, and records below the
+    /// mint horizon.
     Close,
 
     /// Does all an operator's node owes K2, again and again: relay, mint, propose, attest, finalize.

@@ -2,12 +2,15 @@
 
 mod admin;
 mod claim;
+mod close;
 mod dry_run;
 mod explain;
 mod init;
+mod keep;
 mod local;
 mod mint;
 mod operator;
+mod redeem;
 mod relay;
 mod round;
 mod session;
@@ -56,6 +59,11 @@ async fn on_cluster(session: &Session, command: &K2Command) -> anyhow::Result<()
         K2Command::Status => status::run(session).await,
         K2Command::Operator(command) => operator::run(session, command).await,
         K2Command::Admin(command) => admin::run(session, command).await,
-        _ => anyhow::bail!("being built"),
+        K2Command::Redeem(args) => redeem::redeem(session, args).await,
+        K2Command::Settle { txid, block } => redeem::settle(session, txid.zip(*block)).await,
+        K2Command::Close => close::run(session).await,
+        K2Command::Keep { node, every } => keep::run(session, node, *every).await,
+        // These need no cluster.
+        K2Command::Local(_) | K2Command::Explain { .. } => Ok(()),
     }
 }

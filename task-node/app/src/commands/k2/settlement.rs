@@ -18,25 +18,36 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// # Errors
 /// The node's own reason, as which block has how many confirmations.
 pub(crate) async fn fetch(node: &str, round: RoundNumber) -> anyhow::Result<SettlementView> {
-    let url = format!(
-        "{}/api/rounds/{round}/settlement",
-        node.trim_end_matches('/')
-    );
+    let path = format!("/api/rounds/{round}/settlement");
+    let settlement = get(node, &path).await?;
+    serde_json::from_value(settlement).with_context(|| format!("{node}{path}: not a settlement"))
+}
+
+/// The newest round the node has settled.
+///
+/// # Errors
+/// It does not answer.
+pub(super) async fn newest(node: &str) -> anyhow::Result<Option<u64>> {
+    Ok(get(node, "/api/stats").await?["settled_round"].as_u64())
+}
+
+async fn get(node: &str, path: &str) -> anyhow::Result<serde_json::Value> {
+    let url = format!("{}{path}", node.trim_end_matches('/'));
     let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
     let answer =
         client.get(&url).send().await.with_context(|| {
             format!("the task node {node} does not answer: is it running there?")
         })?;
     let status = answer.status();
-    let body = answer.bytes().await?;
+    let body: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)
+        .with_context(|| format!("{url}: {status}"))?;
     if !status.is_success() {
-        let reason: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!(
-            "round {round}: {}",
-            reason["error"].as_str().unwrap_or(status.as_str())
+            "{url}: {}",
+            body["error"].as_str().unwrap_or(status.as_str())
         );
     }
-    serde_json::from_slice(&body).with_context(|| format!("{url}: not a settlement"))
+    Ok(body)
 }
 
 /// As [`fetch`], but waits until the node has seen the blocks that settle the round.
