@@ -54,11 +54,11 @@ version_at_least() {
 use_cache() {
     if [[ -z ${ORCAPOOL_CACHE:-} ]]; then
         [[ -n ${XDG_CACHE_HOME:-} || -n ${HOME:-} ]] ||
-            die "neither HOME nor XDG_CACHE_HOME is set" "Set ORCAPOOL_CACHE to a folder for downloads and builds (about 6 GB)."
+            die "neither HOME nor XDG_CACHE_HOME is set" "Set ORCAPOOL_CACHE to a folder for downloads and builds (about 12 GB)."
         ORCAPOOL_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/orcapool
     fi
     if ! mkdir -p "$ORCAPOOL_CACHE" 2>/dev/null || [[ ! -w $ORCAPOOL_CACHE ]]; then
-        die "cannot write to $ORCAPOOL_CACHE" "Set ORCAPOOL_CACHE to a folder for downloads and builds (about 6 GB)."
+        die "cannot write to $ORCAPOOL_CACHE" "Set ORCAPOOL_CACHE to a folder for downloads and builds (about 12 GB)."
     fi
     ORCAPOOL_CACHE=$(cd "$ORCAPOOL_CACHE" && pwd)
     export ORCAPOOL_CACHE
