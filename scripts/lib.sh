@@ -105,11 +105,11 @@ use_bitcoind() {
     export ORCAPOOL_BITCOIND
 }
 
-# use_program [selftest]: builds the K2 program and exports its path as ORCAPOOL_K2_PROGRAM; with `selftest` it does that
-# with the program the tool chain is tested with, as ORCAPOOL_SBF_SELFTEST.
+# use_program pool|selftest: builds the K2 program and exports its path as ORCAPOOL_K2_PROGRAM; or the program the tool chain is
+# tested with, as ORCAPOOL_SBF_SELFTEST.
 use_program() {
     local said
-    if [[ ${1:-} == selftest ]]; then
+    if [[ $1 == selftest ]]; then
         said=$("$ROOT/scripts/build-program" --selftest) || exit 1
         ORCAPOOL_SBF_SELFTEST=$(tail -n 1 <<<"$said")
         export ORCAPOOL_SBF_SELFTEST
