@@ -1,6 +1,6 @@
 //! A K2 of one's own: a real SVM that runs real programs, behind the JSON-RPC and the WebSocket subscriptions of a Solana
-//! cluster, on this machine. Stock clients (`@solana/web3.js`, `solana-rpc-client`, the `solana` command line with
-//! `--use-rpc`) talk to it as to any cluster.
+//! cluster, on this machine. Stock clients talk to it as to any cluster; the tests do so with `@solana/web3.js` and
+//! `solana-rpc-client`.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -283,7 +283,7 @@ fn a_transaction_fits_in_a_packet_or_is_refused() {
     assert_eq!(code, -32602);
     assert!(message.contains("Supported encodings: base58, base64"));
     // A form that no cluster takes: more signatures than signers.
-    let mut more = good.clone();
+    let mut more = good;
     more.signatures.push(more.signatures[0]);
     assert!(refuse(wire(&more)).contains("invalid transaction"));
 }
@@ -324,6 +324,14 @@ fn a_simulation_changes_nothing_and_shows_what_would_be() {
             .code,
         -32003
     );
+    // Also of a transaction that has been processed: it would be another one.
+    let done = transfer(&alice, &bob, SOL / 2, blockhash(&node));
+    send(&node, &done).unwrap();
+    let value = simulate(&done, json!({})).unwrap()["value"].clone();
+    assert_eq!(value["err"], "AlreadyProcessed");
+    let replace = json!({ "replaceRecentBlockhash": true });
+    let value = simulate(&done, replace).unwrap()["value"].clone();
+    assert_ne!(value["err"], "AlreadyProcessed");
     let both = json!({ "sigVerify": true, "replaceRecentBlockhash": true });
     assert_eq!(simulate(&pay, both).unwrap_err().code, -32602);
 }

@@ -15,6 +15,7 @@ use solana_rpc_client_types::{
     },
     response::{RpcBlockhash, RpcSimulateTransactionResult, UiAccount},
 };
+use solana_signature::Signature;
 use solana_transaction::{sanitized::SanitizedTransaction, versioned::VersionedTransaction};
 use solana_transaction_status::{TransactionBinaryEncoding, UiTransactionEncoding};
 
@@ -157,6 +158,8 @@ pub(super) fn simulate_transaction(bank: &Bank, params: Params<'_>) -> Result<Va
     let replacement = config.replace_recent_blockhash.then(|| {
         let (blockhash, last_valid_block_height) = bank.latest_blockhash(bank.slot());
         transaction.message.set_recent_blockhash(blockhash);
+        // Those it came with are another message's, which may well have been processed.
+        transaction.signatures.fill(Signature::default());
         RpcBlockhash {
             blockhash: blockhash.to_string(),
             last_valid_block_height,
