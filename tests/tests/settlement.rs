@@ -70,7 +70,9 @@ async fn a_round_is_settled_alike_everywhere_and_without_its_orphans() {
     waits_for(&pool.nodes[0], 0, orphan, 99).await;
 
     generate(&pool, 1).await;
+    // One is asked, the other one does it by itself.
     let settled = settlement(&pool.nodes[0], 0).await;
+    settles_unasked(&pool.nodes[1], 0).await;
     assert_eq!(settlement(&pool.nodes[1], 0).await, settled);
     assert_eq!(settled["settled"], json!(true));
     assert_eq!(settled["pot"], json!(2 * SUBSIDY));
@@ -153,6 +155,17 @@ async fn waits_for(node: &TestNode, round: u64, block: BlockHash, confirmations:
     ] {
         assert!(reason.contains(&part), "{reason}");
     }
+}
+
+async fn settles_unasked(node: &TestNode, round: u64) {
+    let settled = async {
+        while node.orca.get("/api/stats").await.unwrap()["settled_round"] != json!(round) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), settled)
+        .await
+        .unwrap_or_else(|_| panic!("not settled:\n{}", node.last_words()));
 }
 
 async fn settlement(node: &TestNode, round: u64) -> Value {
