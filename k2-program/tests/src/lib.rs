@@ -19,6 +19,7 @@
 //! - [`World`] - the chain, who is there, and all instructions
 //! - [`bitcoin`] - chains to relay and to prove from
 //! - [`rewards`] - reward lists and their proofs
+//! - [`valid`], [`matrix`] - a right call of every instruction, and every way to make it wrong
 //!
 //! The path of the program is expected in `ORCAPOOL_K2_PROGRAM`:
 //! `ORCAPOOL_K2_PROGRAM=$(scripts/build-program | tail -n 1) cargo test -p orcapool-k2-tests`.
@@ -28,10 +29,12 @@
 
 pub mod bitcoin;
 mod call;
+pub mod matrix;
 mod pool;
 pub mod proving;
 pub mod rewards;
 pub mod scripts;
+pub mod valid;
 mod world;
 
 pub use call::{Call, Sent};

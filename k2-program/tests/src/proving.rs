@@ -101,12 +101,30 @@ impl World {
     /// Relays the branch of this chain that leaves the best one after this height, in as many transactions as it takes.
     #[track_caller]
     pub fn relay_branch(&mut self, base_height: u32, chain: &Chain) {
+        self.relay_branch_of(self.payer, base_height, chain);
+    }
+
+    /// The same, paid by somebody else.
+    #[track_caller]
+    pub fn relay_branch_by(&mut self, name: &str, base_height: u32, chain: &Chain) {
+        let payer = self.somebody(name);
+        self.relay_branch_of(payer, base_height, chain);
+    }
+
+    #[track_caller]
+    fn relay_branch_of(&mut self, payer: Pubkey, base_height: u32, chain: &Chain) {
+        let fork = self.fork_key(payer);
         let mut next = base_height + 1;
         while next <= chain.tip() {
             let last = chain.tip().min(next + MAX_HEADERS as u32 - 1);
             let submit = self.submit_fork(base_height, &chain.headers(next..=last));
+            let submit = submit.with("payer", payer).with("fork", fork);
             self.send("a branch is collected", submit).must_succeed();
             next = last + 1;
+            if self.is_gone(fork) {
+                // It is the best chain now.
+                return self.relay_on(chain);
+            }
         }
     }
 

@@ -8,8 +8,6 @@ use k2_interface::{AccountFault, PoolError, pda};
 use k2_tests::rewards::address;
 use k2_tests::{NOBODY, World, scripts};
 use scenario::SOL;
-use solana_account::Account;
-use solana_loader_v3_interface::state::UpgradeableLoaderState;
 use solana_program_pack::Pack as _;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::system_program;
@@ -193,40 +191,6 @@ fn program_data_is_the_loaders_own() {
     let call = initialize.with("upgrade_authority", thief);
     k2.send("a copy of another owner, at the real address", call)
         .must_fault("program_data", AccountFault::WrongOwner);
-}
-
-#[test]
-fn program_data_is_read_by_its_layout() {
-    let mut k2 = World::deployed("initialize/program_data_layout");
-    let initialize = k2.initialize(k2.rules());
-    let key = initialize.key("program_data");
-    let real = k2.k2.account(&key).unwrap();
-    let buffer = UpgradeableLoaderState::size_of_buffer_metadata();
-    for (what, data) in [
-        ("nothing", Vec::new()),
-        ("zeros", vec![0; 45]),
-        ("a buffer of the loader", {
-            let mut data = vec![0; buffer];
-            data[0] = 1;
-            data
-        }),
-        ("one that is cut short", real.data[..44].to_vec()),
-        ("an Option that is neither", {
-            let mut data = real.data.clone();
-            data[12] = 2;
-            data
-        }),
-    ] {
-        let account = Account {
-            data,
-            ..real.clone()
-        };
-        k2.k2.set_account(key, account);
-        k2.send(what, initialize.clone())
-            .must_fault("program_data", AccountFault::WrongKind);
-    }
-    k2.k2.set_account(key, real);
-    k2.send("the real one", initialize).must_succeed();
 }
 
 /// Anybody can send lamports to an address before there is an account; `create_account` would then fail for ever.
