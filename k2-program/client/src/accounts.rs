@@ -8,7 +8,7 @@ use k2_interface::state::{
 use solana_program_pack::Pack as _;
 use spl_token_interface::state::{Account as SplAccount, Mint as SplMint};
 
-use crate::address::{TOKEN_PROGRAM, address};
+use crate::address::{SYSTEM_PROGRAM, TOKEN_PROGRAM, address};
 use crate::error::K2Error;
 use crate::k2::{AccountData, AccountFilter, Commitment, K2, MAX_ACCOUNTS};
 use crate::pda::{Outpoint, Program};
@@ -424,26 +424,30 @@ impl<'a> Accounts<'a> {
         Ok(bonds)
     }
 
-    /// Which of these outputs have been minted, in their order.
+    /// The records of these outputs, in their order. One with value zero was not minted but spent by a deposit that was.
     ///
     /// # Errors
     /// [`AccountError`].
-    pub async fn minted(&self, outpoints: &[Outpoint]) -> Result<Vec<bool>, AccountError> {
+    pub async fn records(
+        &self,
+        outpoints: &[Outpoint],
+    ) -> Result<Vec<Option<Record>>, AccountError> {
         let addresses: Vec<K2Address> = outpoints
             .iter()
             .map(|outpoint| self.program.deposit(outpoint).address)
             .collect();
-        let mut minted = Vec::with_capacity(addresses.len());
+        let mut records = Vec::with_capacity(addresses.len());
         for some in addresses.chunks(MAX_ACCOUNTS) {
             let accounts = self.k2.accounts(some, self.commitment).await?.value;
-            // Lamports alone do not count: anybody can send some to an address.
-            minted.extend(
-                accounts.into_iter().map(|account| {
-                    account.is_some_and(|account| account.owner == self.program.id())
-                }),
-            );
+            for (address, account) in some.iter().zip(accounts) {
+                let account = account.filter(exists);
+                records.push(match account {
+                    Some(account) => Some(self.decode(address, &account, Kind::Deposit)?),
+                    None => None,
+                });
+            }
         }
-        Ok(minted)
+        Ok(records)
     }
 
     /// A token account; `None` where there is none.
@@ -507,10 +511,9 @@ impl<'a> Accounts<'a> {
         }
     }
 
-    /// An account that is more than lamports somebody has sent.
     async fn existing(&self, address: K2Address) -> Result<Option<AccountData>, AccountError> {
         let account = self.k2.account(&address, self.commitment).await?;
-        Ok(account.filter(|a| a.owner != crate::SYSTEM_PROGRAM || !a.data.is_empty()))
+        Ok(account.filter(exists))
     }
 
     fn decode<T: Account + Copy>(
@@ -557,6 +560,11 @@ impl<'a> Accounts<'a> {
             .map(|(address, account)| Ok((address, self.decode(&address, &account, kind)?)))
             .collect()
     }
+}
+
+/// More than lamports, which anybody can send to any address.
+fn exists(account: &AccountData) -> bool {
+    account.owner != SYSTEM_PROGRAM || !account.data.is_empty()
 }
 
 fn token<T>(account: &AccountData, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {

@@ -53,7 +53,9 @@ pub enum ClaimError {
         round: u64,
     },
     /// Something that is no token account stands where the owner's tokens would go.
-    #[error("{address} is a token account of somebody else: its owner gave it away and must claim to another one")]
+    #[error(
+        "{address} is a token account of somebody else: its owner gave it away and must claim to another one"
+    )]
     DestinationLost {
         /// The associated token account.
         address: K2Address,
@@ -183,7 +185,8 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// The draft of a claim: it creates the owner's token account where that is missing.
+    /// The draft of a claim: it creates the owner's token account where that is missing. Both fit one transaction, also at
+    /// the greatest depth.
     #[must_use]
     pub fn draft(&self, payer: K2Address, proof: &ClaimProof, destination_exists: bool) -> Draft {
         let program = self.client.program();
@@ -192,12 +195,7 @@ impl<'a> Claims<'a> {
             instructions.push(program.create_token_account(payer, proof.leaf.owner));
         }
         instructions.push(program.claim(payer, &proof.leaf, &proof.siblings));
-        let draft = Draft::new(payer, instructions);
-        if draft.fits() {
-            return draft;
-        }
-        // A proof of a nearly full tree leaves no room: the account then needs a transaction of its own.
-        Draft::new(payer, [program.claim(payer, &proof.leaf, &proof.siblings)])
+        Draft::new(payer, instructions)
     }
 
     /// Pays the leaf's owner everything not claimed yet.
@@ -228,28 +226,13 @@ impl<'a> Claims<'a> {
         proof: &ClaimProof,
         claim: &Claimable,
     ) -> Result<Confirmed, SendError> {
-        let (program, owner) = (self.client.program(), claim.owner);
         let mut draft = self.draft(payer.address(), proof, claim.destination_exists);
-        let creates = draft.instructions.len() > 1;
-        if !creates && !claim.destination_exists {
-            let create = program.create_token_account(payer.address(), owner);
-            let alone = Draft::new(payer.address(), [create]);
-            match self.client.send(&alone, &[payer]).await {
-                Err(error) if is_old_program(&error) => {
-                    let create = program.create_token_account_once(payer.address(), owner);
-                    let alone = Draft::new(payer.address(), [create]);
-                    self.client.send(&alone, &[payer]).await?;
-                }
-                result => {
-                    result?;
-                }
-            }
-        }
         match self.client.send(&draft, &[payer]).await {
-            Err(error) if creates && is_old_program(&error) => {
-                let once = program.create_token_account_once(payer.address(), owner);
-                if let Some(first) = draft.instructions.first_mut() {
-                    *first = once;
+            Err(error) if !claim.destination_exists && is_old_program(&error) => {
+                let program = self.client.program();
+                let once = program.create_token_account_once(payer.address(), claim.owner);
+                if let Some(create) = draft.instructions.first_mut() {
+                    *create = once;
                 }
                 self.client.send(&draft, &[payer]).await
             }

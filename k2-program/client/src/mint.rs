@@ -182,12 +182,7 @@ fn standing(payment: &Payment, script: ScriptType, config: &Config, relay: &Rela
     } else if payment.value < script.dust_limit() {
         never(PoolError::Dust)
     } else if payment.origin == Origin::Deposit && payment.inputs > MAX_DEPOSIT_INPUTS {
-        Standing::Never {
-            reason: format!(
-                "the deposit spends {} outputs, {MAX_DEPOSIT_INPUTS} is the most that can be checked",
-                payment.inputs
-            ),
-        }
+        never(PoolError::TooManyInputs)
     } else if relay.confirmations(payment.height) < needed {
         Standing::Waiting {
             ready_at: payment.height.saturating_add(needed.saturating_sub(1)),
@@ -224,7 +219,14 @@ impl Minter {
     /// # Errors
     /// [`ProveError`].
     pub async fn scan(&self, from: u32) -> Result<Vec<Sighting>, ProveError> {
-        let tip = self.prover.client().accounts().relay().await?.tip_height.get();
+        let tip = self
+            .prover
+            .client()
+            .accounts()
+            .relay()
+            .await?
+            .tip_height
+            .get();
         self.look(from..=tip).await
     }
 
@@ -256,9 +258,15 @@ impl Minter {
             }
         }
         let outpoints: Vec<Outpoint> = found.iter().map(|s| s.payment.outpoint()).collect();
-        for (sighting, minted) in found.iter_mut().zip(accounts.minted(&outpoints).await?) {
-            if minted {
-                sighting.standing = Standing::Minted;
+        for (sighting, record) in found.iter_mut().zip(accounts.records(&outpoints).await?) {
+            match record {
+                Some(record) if record.value.get() > 0 => sighting.standing = Standing::Minted,
+                Some(_) => {
+                    sighting.standing = Standing::Never {
+                        reason: "it was spent by a deposit that is minted: it counts once".into(),
+                    };
+                }
+                None => {}
             }
         }
         Ok(found)
@@ -297,7 +305,14 @@ impl Minter {
         if paused {
             report.stopped = Some(PoolError::Paused.to_string());
         }
-        let oldest = self.prover.client().accounts().relay().await?.oldest_height.get();
+        let oldest = self
+            .prover
+            .client()
+            .accounts()
+            .relay()
+            .await?
+            .oldest_height
+            .get();
         found.sort_by_key(|sighting| {
             let height = sighting.payment.height;
             let in_ring = height >= oldest;
@@ -381,8 +396,12 @@ impl Minter {
             .get(payment.index)
             .map(crate::prove::spent)
             .unwrap_or_default();
-        let minted = self.prover.client().accounts().minted(&inputs).await?;
-        if minted.contains(&true) {
+        let records = self.prover.client().accounts().records(&inputs).await?;
+        if records
+            .iter()
+            .flatten()
+            .any(|record| record.value.get() > 0)
+        {
             return Ok(Standing::Never {
                 reason: PoolError::SpendsMinted.to_string(),
             });

@@ -61,7 +61,9 @@ pub enum RedeemError {
         wanted: u64,
     },
     /// The transaction pays no open redemption.
-    #[error("transaction {0} settles no open redemption: it must name its id and pay its script enough, in a block after the request")]
+    #[error(
+        "transaction {0} settles no open redemption: it must name its id and pay its script enough, in a block after the request"
+    )]
     NoPayout(Txid),
     /// The transaction is not in the block.
     #[error("transaction {txid} is not in block {block}")]

@@ -2,9 +2,7 @@
 
 use k2_interface::instruction::RoundRoot;
 use k2_interface::reward_tree::MAX_LEAVES;
-use k2_interface::state::{
-    Config, Operator, OperatorSet, OperatorState, Proposal, ProposalState,
-};
+use k2_interface::state::{Config, Operator, OperatorSet, OperatorState, Proposal, ProposalState};
 use k2_interface::{K2Address, PoolError};
 use serde::Serialize;
 
@@ -446,7 +444,9 @@ impl<'a> Rounds<'a> {
         let bond = accounts.operator(&operator).await?;
         for (_, proposal) in accounts.proposals(root.round).await? {
             if !root.is_proposed_by(&proposal)
-                && bond.as_ref().is_some_and(|bond| has_signed(bond, &proposal))
+                && bond
+                    .as_ref()
+                    .is_some_and(|bond| has_signed(bond, &proposal))
             {
                 return Err(RoundError::WouldEquivocate {
                     operator,
@@ -459,11 +459,7 @@ impl<'a> Rounds<'a> {
     }
 }
 
-fn place(
-    operators: &OperatorSet,
-    operator: &K2Address,
-    root: &Root,
-) -> Result<usize, RoundError> {
+fn place(operators: &OperatorSet, operator: &K2Address, root: &Root) -> Result<usize, RoundError> {
     operators.index_of(operator).ok_or(RoundError::Rule {
         round: root.round,
         rule: PoolError::NotOperator,

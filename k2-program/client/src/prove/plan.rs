@@ -59,7 +59,15 @@ impl Job {
     pub fn mint_coinbase(block: &Block, height: u32, vout: u32) -> Result<Self, BuildError> {
         let proof = coinbase_proof(block)?;
         let confirmations = super::COINBASE_MATURITY;
-        Self::new(block, height, 0, vout, Purpose::MintCoinbase, proof, confirmations)
+        Self::new(
+            block,
+            height,
+            0,
+            vout,
+            Purpose::MintCoinbase,
+            proof,
+            confirmations,
+        )
     }
 
     /// To mint an output of the block's transaction at `index`.
@@ -424,7 +432,10 @@ pub(super) fn use_draft(
     } else {
         Anchoring::Ring
     };
-    Draft::new(payer, [job.instruction(program, payer, anchoring, buffered)])
+    Draft::new(
+        payer,
+        [job.instruction(program, payer, anchoring, buffered)],
+    )
 }
 
 /// The draft that uses the buffer and closes it, where both fit.

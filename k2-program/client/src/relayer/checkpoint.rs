@@ -3,12 +3,10 @@
 use bitcoin::block::Header;
 use chain::{BitcoinNode, HeaderInfo, NodeError};
 use k2_interface::bitcoin::network::RETARGET_INTERVAL;
+use k2_interface::bitcoin::time_window::MEDIAN_TIME_SPAN;
 use k2_interface::instruction::InitializeRelay;
 
 use super::plan::narrow;
-
-/// Headers of a checkpoint: what the median time past is taken of.
-const HEADERS: u32 = 11;
 
 /// Why a node gives no checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +42,7 @@ impl Checkpoint {
         let last = active(node, height).await?;
         let epoch_start = active(node, height - height % RETARGET_INTERVAL).await?;
         let mut headers = vec![last.header];
-        let lowest = height.saturating_sub(HEADERS - 1);
+        let lowest = height.saturating_sub(MEDIAN_TIME_SPAN as u32 - 1);
         for below in (lowest..height).rev() {
             let header = active(node, below).await?.header;
             if headers

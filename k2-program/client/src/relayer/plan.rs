@@ -2,6 +2,7 @@
 
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash as _;
+use k2_interface::bitcoin::time_window::MEDIAN_TIME_SPAN;
 use k2_interface::instruction::MAX_HEADERS;
 use k2_interface::state::{Fork, MAX_FORK, MAX_REORG, Relay};
 
@@ -47,6 +48,11 @@ pub enum Blocked {
         /// Blocks to take back.
         depth: u32,
     },
+    /// The program's limit: a branch leaves after a block that has ten before it in the ring.
+    #[error(
+        "the node's chain takes back blocks of the relay's checkpoint, which are final: the pool must be paused"
+    )]
+    CheckpointFinal,
     /// The program's limit.
     #[error(
         "the node's branch needs {needed} headers to have more work than the relay's chain, {MAX_FORK} fit a fork account"
@@ -89,6 +95,9 @@ pub fn plan(relay: &Relay, fork: Option<&Fork>, branch: &Branch) -> Result<Vec<S
     }
     if depth > MAX_REORG {
         return Err(Blocked::TooDeep { depth });
+    }
+    if base.saturating_sub(MEDIAN_TIME_SPAN as u32 - 1) < relay.oldest_height.get() {
+        return Err(Blocked::CheckpointFinal);
     }
     let Some(needed) = headers_needed(relay, branch)? else {
         return Ok(Vec::new());

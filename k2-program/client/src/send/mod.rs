@@ -7,6 +7,9 @@
 //!    the transaction, can it never land any more, on no fork; only then is the draft signed anew. So nothing is ever done
 //!    twice because an answer was late.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
