@@ -61,18 +61,18 @@ impl<'a> RedeemIds<'a> {
     /// [`RedeemIdsError`]: [`NotRedeemIds`](RedeemIdsError::NotRedeemIds) for any other output, another one where this
     /// is meant and malformed.
     pub fn parse(script: &'a [u8]) -> Result<Self, RedeemIdsError> {
-        let (opcode_len, payload) = match script {
-            [OP_RETURN, OP_PUSHDATA1, length, payload @ ..] => (Some(*length), payload),
-            [OP_RETURN, length, payload @ ..] if *length < OP_PUSHDATA1 => (None, payload),
+        let (pushed, long, payload) = match script {
+            [OP_RETURN, OP_PUSHDATA1, pushed, payload @ ..] => (*pushed, true, payload),
+            [OP_RETURN, pushed, payload @ ..] if *pushed < OP_PUSHDATA1 => {
+                (*pushed, false, payload)
+            }
             _ => return Err(RedeemIdsError::NotRedeemIds),
         };
         let reader = &mut Reader(payload);
         if reader.array() != Some(&MAGIC) {
             return Err(RedeemIdsError::NotRedeemIds);
         }
-        let pushed = opcode_len.unwrap_or(script[1]);
-        if usize::from(pushed) != payload.len() || opcode_len.is_some() != (pushed >= OP_PUSHDATA1)
-        {
+        if usize::from(pushed) != payload.len() || long != (pushed >= OP_PUSHDATA1) {
             return Err(RedeemIdsError::Push);
         }
         if reader.u8() != Some(VERSION) {
