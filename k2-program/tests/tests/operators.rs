@@ -434,7 +434,7 @@ fn a_veto_frees_those_who_compute_again() {
     k2.send("the guardian vetoes bob's root", veto)
         .must_succeed();
     let slash = k2.slash(ann, one, other);
-    k2.send("ann's vote on it does not count against her", slash.clone())
+    k2.send("ann's vote on it does not count against her", slash)
         .must_fail_with(PoolError::NoEquivocation);
     let slash = k2.slash(ann, other, one);
     k2.send("in either order", slash)
