@@ -205,9 +205,8 @@ use_sbf_toolchain() {
 # two machines build the same bytes, nor is it anyone's business.
 sbf_flags() {
     local sources registry flags=(
-        -C target-cpu=v2 -C target-feature=+allows-misaligned-mem-access -C relocation-model=static
-        -Z unstable-options -C no-vectorize-loops -C no-vectorize-slp
-        "--remap-path-prefix=$ROOT=/orcapool"
+        -C relocation-model=static -C no-vectorize-loops -C no-vectorize-slp
+        "--remap-path-scope=macro,debuginfo,object" "--remap-path-prefix=$ROOT=/orcapool"
     ) IFS=$'\x1f'
     for sources in "$SBF_DEBIAN"/usr/src/rustc-* "$SBF_DEBIAN/usr/lib/rustlib/src/rust"; do flags+=("--remap-path-prefix=$sources=/rust"); done
     for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do flags+=("--remap-path-prefix=$registry=/crates"); done
@@ -222,8 +221,10 @@ sbf_build() {
     messages=$(
         cd "$crate" || exit 1
         unset RUSTFLAGS RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER CARGO_BUILD_RUSTC_WRAPPER CARGO_BUILD_TARGET CARGO_INCREMENTAL "${!CARGO_PROFILE_@}"
-        # The last two open what rustc and std keep for nightly compilers: a target from a file, std built from source.
-        RUSTC=$SBF_TOOLS/rustc CARGO_TARGET_SBF_SOLANA_LINKER=$SBF_TOOLS/sbf-link CARGO_ENCODED_RUSTFLAGS=$(sbf_flags) \
+        # Without rustc's own link-time optimisation: sbf-codegen has the whole program before it anyway, and needs functions of
+        # compiler_builtins that nothing calls before it has been there. The two BOOTSTRAP variables open what rustc and std
+        # keep for nightly compilers: a target from a file, std built from source.
+        CARGO_PROFILE_RELEASE_LTO=off RUSTC=$SBF_TOOLS/rustc CARGO_TARGET_SBF_SOLANA_LINKER=$SBF_TOOLS/sbf-link CARGO_ENCODED_RUSTFLAGS=$(sbf_flags) \
             CARGO_TARGET_DIR=$target RUSTC_BOOTSTRAP=1 RUSTC_BOOTSTRAP_SYNTHETIC_TARGET=1 \
             cargo build --release --locked --message-format=json-render-diagnostics --target "$SBF_SOURCE/sbf-solana.json" \
             -Z json-target-spec -Z build-std=std,panic_abort

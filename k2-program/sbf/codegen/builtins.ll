@@ -2,6 +2,7 @@
 ; instructions back into a call of what it implements; `no-builtins` keeps the later passes from doing so.
 
 ; ---- syscalls and compiler_builtins ----------------------------------------------------------------------------------
+; The comparisons of compiler_builtins answer with an isize.
 
 declare void @sol_memmove_(ptr, ptr, i64)
 declare void @sol_memset_(ptr, i64, i64)
@@ -12,12 +13,12 @@ declare double @__adddf3(double, double)
 declare double @__subdf3(double, double)
 declare double @__muldf3(double, double)
 declare double @__divdf3(double, double)
-declare i32 @__eqdf2(double, double)
-declare i32 @__gedf2(double, double)
-declare i32 @__gtdf2(double, double)
-declare i32 @__ledf2(double, double)
-declare i32 @__ltdf2(double, double)
-declare i32 @__unorddf2(double, double)
+declare i64 @__eqdf2(double, double)
+declare i64 @__gedf2(double, double)
+declare i64 @__gtdf2(double, double)
+declare i64 @__ledf2(double, double)
+declare i64 @__ltdf2(double, double)
+declare i64 @__unorddf2(double, double)
 declare i64 @__fixunsdfdi(double)
 declare i64 @__fixdfdi(double)
 declare double @__floatundidf(i64)

@@ -40,7 +40,7 @@ static Rewrite comparison(FCmpInst &compare) {
   IRBuilder<> builder(&compare);
   auto test = [&](const char *name, CmpInst::Predicate predicate) {
     Value *sign = callBuiltin(builder, name, {compare.getOperand(0), compare.getOperand(1)});
-    return builder.CreateICmp(predicate, sign, builder.getInt32(0));
+    return builder.CreateICmp(predicate, sign, ConstantInt::get(sign->getType(), 0));
   };
   switch (compare.getPredicate()) {
   case CmpInst::FCMP_FALSE: return Rewrite::by(builder.getFalse());

@@ -1,9 +1,10 @@
 // Wide and signed integer arithmetic.
 //
-// BPF has 64-bit registers with unsigned division, and no instruction that gives the high half of a product. The back end
+// BPF has 64-bit registers with unsigned division (see machineDivision), and no instruction for the high half of a product. The back end
 // itself splits additions, comparisons, logic and shifts by a constant of wide integers; everything below it would turn
 // into calls of a run-time library that does not exist there.
 #include "codegen.h"
+#include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/IntrinsicInst.h"
 
@@ -53,10 +54,28 @@ static Value *shift128(IRBuilder<> &builder, unsigned opcode, Value *value, Valu
 
 // ---- division, multiplication, shifts --------------------------------------------------------------------------------
 
+// The machine's own division, as assembly that has side effects.
+//
+// In the Linux kernel a division by zero gives zero, so the back end thinks that division can do no harm: when two branches
+// divide the same, its passes (MachineCSE) divide once, before the branches and before the test for zero that guards them.
+// In the Solana machine that is an error that ends the program. A constant divisor is never zero.
+static Rewrite machineDivision(BinaryOperator &operation) {
+  if (isa<ConstantInt>(operation.getOperand(1)))
+    return Rewrite::none();
+  IRBuilder<> builder(&operation);
+  Type *i64 = builder.getInt64Ty();
+  const char *code = operation.getOpcode() == Instruction::UDiv ? "$0 /= $2" : "$0 %= $2";
+  InlineAsm *assembly = InlineAsm::get(FunctionType::get(i64, {i64, i64}, false), code, "=r,0,r", /*hasSideEffects=*/true);
+  Value *result = builder.CreateCall(assembly, {extend(builder, operation.getOperand(0), 64, false),
+                                                extend(builder, operation.getOperand(1), 64, false)});
+  return Rewrite::by(builder.CreateTrunc(result, operation.getType()));
+}
+
 static Rewrite division(BinaryOperator &operation, unsigned width) {
   bool isSigned = operation.getOpcode() == Instruction::SDiv || operation.getOpcode() == Instruction::SRem;
-  // The 64-bit unsigned ones are instructions, and __sbf_udiv128_long is where the 128-bit one is defined.
-  if ((width <= 64 && !isSigned) || operation.getFunction()->getName() == "__sbf_udiv128_long")
+  if (width <= 64 && !isSigned)
+    return machineDivision(operation);
+  if (operation.getFunction()->getName() == "__sbf_udiv128_long") // where the 128-bit one is defined
     return Rewrite::none();
   if (width > 128)
     return tooWide(operation);
