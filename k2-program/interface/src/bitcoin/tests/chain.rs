@@ -64,7 +64,7 @@ pub(super) fn context(network: Network, height: u32, bits: u32) -> Context {
 }
 
 /// The header that follows ten minutes later.
-fn next(context: &Context) -> Fields {
+pub(super) fn next(context: &Context) -> Fields {
     let bits = if (context.height + 1).is_multiple_of(RETARGET_INTERVAL) {
         context.epoch.next_bits(context.network, context.time)
     } else {
@@ -98,18 +98,18 @@ pub(super) fn extend(context: &mut Context, fields: &Fields) -> Result<Accepted,
     result
 }
 
-fn refused(context: &Context, fields: Fields, error: HeaderError) {
+pub(super) fn refused(context: &Context, fields: Fields, error: HeaderError) {
     assert_eq!(extend(&mut context.clone(), &fields), Err(error));
 }
 
-fn accepted(context: &Context, fields: Fields) -> Context {
+pub(super) fn accepted(context: &Context, fields: Fields) -> Context {
     let mut context = *context;
     extend(&mut context, &fields).unwrap();
     context
 }
 
-const MIDDLE: u32 = 900_000;
-const BITS: u32 = 0x1703_0ecd;
+pub(super) const MIDDLE: u32 = 900_000;
+pub(super) const BITS: u32 = 0x1703_0ecd;
 
 #[test]
 fn work_and_height_grow() {
@@ -402,121 +402,6 @@ fn regtest_headers_are_mined() {
         (50..150).contains(&refused),
         "half of all hashes meet this target"
     );
-}
-
-mod testnet4 {
-    use super::*;
-
-    const LIMIT: CompactTarget = Network::Testnet4.pow_limit_bits();
-
-    #[test]
-    fn after_twenty_minutes_the_easiest_target_is_the_only_one() {
-        let context = context(Network::Testnet4, MIDDLE, BITS);
-        let prompt = Fields {
-            time: context.time + 1200,
-            ..next(&context)
-        };
-        let late = Fields {
-            time: context.time + 1201,
-            ..next(&context)
-        };
-        accepted(&context, prompt);
-        refused(
-            &context,
-            Fields {
-                bits: LIMIT,
-                ..prompt
-            },
-            HeaderError::Bits,
-        );
-        refused(&context, late, HeaderError::Bits);
-        let easy = accepted(
-            &context,
-            Fields {
-                bits: LIMIT,
-                ..late
-            },
-        );
-        assert_eq!(
-            easy.chain_work,
-            context.chain_work + Network::Testnet4.pow_limit_work()
-        );
-        assert_eq!(easy.epoch, context.epoch);
-        // The next one, if prompt, is back at the epoch's bits.
-        accepted(&easy, next(&easy));
-        refused(
-            &easy,
-            Fields {
-                bits: LIMIT,
-                ..next(&easy)
-            },
-            HeaderError::Bits,
-        );
-    }
-
-    #[test]
-    fn the_first_block_of_an_epoch_is_no_exception() {
-        let context = context(Network::Testnet4, 10 * RETARGET_INTERVAL - 1, BITS);
-        let late = Fields {
-            time: context.time + 5000,
-            ..next(&context)
-        };
-        refused(
-            &context,
-            Fields {
-                bits: LIMIT,
-                ..late
-            },
-            HeaderError::Bits,
-        );
-        accepted(&context, late);
-    }
-
-    /// Testnet 3 lost its difficulty whenever the last block of an epoch was one of the easiest target.
-    #[test]
-    fn bip94_retargets_from_the_first_blocks_bits() {
-        let mut context = context(Network::Testnet4, 10 * RETARGET_INTERVAL - 2, BITS);
-        let easy = Fields {
-            time: context.time + 1201,
-            bits: LIMIT,
-            ..next(&context)
-        };
-        extend(&mut context, &easy).unwrap();
-        let first = next(&context);
-        assert_eq!(first.bits.0 >> 24, BITS >> 24);
-        extend(&mut context, &first).unwrap();
-    }
-
-    #[test]
-    fn bip94_forbids_the_timewarp() {
-        for network in Network::ALL {
-            let bits = if network == Network::Regtest {
-                0x207f_ffff
-            } else {
-                0x1c03_0ecd
-            };
-            let context = context(network, 10 * RETARGET_INTERVAL - 1, bits);
-            let back = |seconds| Fields {
-                time: context.time - seconds,
-                ..next(&context)
-            };
-            accepted(&context, back(600));
-            if network == Network::Testnet4 {
-                refused(&context, back(601), HeaderError::TimeWarp);
-            } else {
-                accepted(&context, back(601));
-            }
-        }
-        // Within an epoch only the median counts.
-        let context = context(Network::Testnet4, MIDDLE, BITS);
-        accepted(
-            &context,
-            Fields {
-                time: context.time - 601,
-                ..next(&context)
-            },
-        );
-    }
 }
 
 proptest! {

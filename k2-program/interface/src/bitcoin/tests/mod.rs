@@ -3,6 +3,7 @@
 
 mod chain;
 mod chain_model;
+mod chain_testnet4;
 mod merkle;
 mod proof;
 mod redeem_ids;

@@ -134,6 +134,16 @@ fn everything_in_a_block_is_proved_one_way() {
 fn a_coinbase_is_no_payment_and_a_payment_no_coinbase() {
     let block = Block::new(3);
     assert_eq!(block.payment_proof(0), Err(ProofError::IsCoinbase));
+    // Index 0 is the coinbase's, whatever is said to stand there.
+    let refused = PaymentProof::encode(
+        &block.header,
+        &block.transactions[1],
+        0,
+        &block.branch(0),
+        &block.transactions[0],
+        &block.branch(0),
+    );
+    assert_eq!(refused, Err(ProofError::IsCoinbase));
     // At another index it would still be one.
     let refused = PaymentProof::encode(
         &block.header,

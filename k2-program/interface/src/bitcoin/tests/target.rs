@@ -183,6 +183,16 @@ fn a_timespan_is_clamped_to_a_quarter_and_four_times() {
     );
 }
 
+/// No network retargets from so high, and no product may wrap all the same.
+#[test]
+fn a_product_beyond_256_bits_is_above_the_limit() {
+    let limit = Network::Regtest.pow_limit();
+    for top in [1 << 61, 1 << 62, 1 << 63, u64::MAX] {
+        let next = Target([0, 0, 0, top]).retarget(0, u32::MAX, &limit);
+        assert_eq!(next, limit.to_compact());
+    }
+}
+
 #[test]
 fn the_work_of_unreal_targets() {
     assert_eq!(Target([u64::MAX; 4]).work(), Ok(1));
