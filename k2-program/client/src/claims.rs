@@ -259,3 +259,7 @@ fn is_old_program(error: &SendError) -> bool {
             _ => false,
         }
 }
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

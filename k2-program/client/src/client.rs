@@ -184,3 +184,7 @@ impl Client {
 fn present(account: &Option<AccountData>) -> Option<&AccountData> {
     account.as_ref().filter(|account| account.lamports > 0)
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

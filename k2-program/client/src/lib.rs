@@ -7,6 +7,7 @@
 
 mod accounts;
 mod address;
+mod blocks;
 pub mod claims;
 mod client;
 mod error;
@@ -22,6 +23,8 @@ pub mod relayer;
 pub mod rounds;
 mod rpc;
 mod send;
+#[cfg(test)]
+mod testing;
 mod transaction;
 pub mod views;
 

@@ -1,6 +1,6 @@
 //! Minting: finds what the pool's custody was paid on Bitcoin, and proves it to the program once it has matured.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Block, BlockHash, Txid};
@@ -8,10 +8,11 @@ use chain::BitcoinNode;
 use k2_interface::PoolError;
 use k2_interface::bitcoin::ScriptType;
 use k2_interface::instruction::MAX_DEPOSIT_INPUTS;
-use k2_interface::state::{Config, PackedScript, Pause, Relay};
+use k2_interface::state::{Config, Custody, PackedScript, Pause, Record, Relay};
 use serde::Serialize;
 use solana_signature::Signature;
 
+use crate::blocks::Findings;
 use crate::client::Client;
 use crate::keypair::Keypair;
 use crate::pda::Outpoint;
@@ -125,9 +126,18 @@ pub struct MintReport {
     pub stopped: Option<String>,
 }
 
+/// A payment and what decides whether it can be minted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    payment: Payment,
+    /// The output's; custody's scripts are all of a standard form.
+    script: ScriptType,
+    /// The outputs its transaction spends.
+    spends: Vec<Outpoint>,
+}
+
 /// The outputs of a block that pay custody by scripts in force at its height.
-#[must_use]
-pub fn payments(block: &Block, height: u32, config: &Config) -> Vec<Payment> {
+fn candidates(block: &Block, height: u32, config: &Config) -> Vec<Candidate> {
     let hash = block.block_hash();
     let mut found = Vec::new();
     for (index, transaction) in block.txdata.iter().enumerate() {
@@ -138,18 +148,28 @@ pub fn payments(block: &Block, height: u32, config: &Config) -> Vec<Payment> {
         };
         let mut txid = None;
         for (vout, output) in (0..).zip(&transaction.output) {
-            if in_force(config, origin, output.script_pubkey.as_bytes(), height) {
-                found.push(Payment {
-                    origin,
-                    height,
-                    block: hash,
-                    txid: *txid.get_or_insert_with(|| transaction.compute_txid()),
-                    index,
-                    vout,
-                    value: output.value.to_sat(),
-                    inputs: transaction.input.len(),
-                });
+            let bytes = output.script_pubkey.as_bytes();
+            if !in_force(config, origin, bytes, height) {
+                continue;
             }
+            let Ok(script) = ScriptType::of(bytes) else {
+                continue;
+            };
+            let payment = Payment {
+                origin,
+                height,
+                block: hash,
+                txid: *txid.get_or_insert_with(|| transaction.compute_txid()),
+                index,
+                vout,
+                value: output.value.to_sat(),
+                inputs: transaction.input.len(),
+            };
+            found.push(Candidate {
+                payment,
+                script,
+                spends: crate::prove::spent(transaction),
+            });
         }
     }
     found
@@ -172,14 +192,15 @@ fn is(packed: &PackedScript, script: &[u8]) -> bool {
 }
 
 /// Where a payment stands that is not minted yet.
-fn standing(payment: &Payment, script: ScriptType, config: &Config, relay: &Relay) -> Standing {
+fn standing(candidate: &Candidate, config: &Config, relay: &Relay) -> Standing {
+    let payment = &candidate.payment;
     let never = |reason: PoolError| Standing::Never {
         reason: reason.to_string(),
     };
     let needed = payment.confirmations(config);
     if relay.is_below_horizon(payment.height, config.parameters.mint_horizon.get()) {
         never(PoolError::BelowHorizon)
-    } else if payment.value < script.dust_limit() {
+    } else if payment.value < candidate.script.dust_limit() {
         never(PoolError::Dust)
     } else if payment.origin == Origin::Deposit && payment.inputs > MAX_DEPOSIT_INPUTS {
         never(PoolError::TooManyInputs)
@@ -196,6 +217,14 @@ fn standing(payment: &Payment, script: ScriptType, config: &Config, relay: &Rela
 #[derive(Debug, Clone)]
 pub struct Minter {
     prover: Prover,
+    seen: Arc<Seen>,
+}
+
+/// Blocks that have been read, and for which custody scripts.
+#[derive(Debug, Default)]
+struct Seen {
+    custody: Mutex<Option<Custody>>,
+    findings: Findings<Vec<Candidate>>,
 }
 
 impl Minter {
@@ -204,6 +233,7 @@ impl Minter {
     pub fn new(client: Client, node: Arc<dyn BitcoinNode>, payer: Arc<Keypair>) -> Self {
         Self {
             prover: Prover::new(client, node, payer),
+            seen: Arc::default(),
         }
     }
 
@@ -213,8 +243,8 @@ impl Minter {
         &self.prover
     }
 
-    /// What the blocks from height `from` up to the relay's tip pay custody, and where each payment stands. Reads every block
-    /// whole.
+    /// What the blocks from height `from` up to the relay's tip pay custody, and where each payment stands. Every
+    /// block is read whole, once.
     ///
     /// # Errors
     /// [`ProveError`].
@@ -240,21 +270,20 @@ impl Minter {
     ) -> Result<Vec<Sighting>, ProveError> {
         let accounts = self.prover.client().accounts();
         let (config, relay) = (accounts.config().await?, accounts.relay().await?);
+        self.follow_custody(&config);
         let mut found = Vec::new();
         for height in heights {
-            let Some(hash) = self.prover.node().hash_at(height).await? else {
+            let node = self.prover.node();
+            let find = |block: &Block| candidates(block, height, &config);
+            let Some((_, candidates)) = self.seen.findings.at(node, height, find).await? else {
                 continue;
             };
-            let block = self.block(hash).await?;
-            for payment in payments(&block, height, &config) {
-                let standing = script_of(&block, &payment).map_or(
-                    Standing::Never {
-                        reason: PoolError::BadScript.to_string(),
-                    },
-                    |script| standing(&payment, script, &config, &relay),
-                );
-                let standing = self.spends_minted(&block, &payment, standing).await?;
-                found.push(Sighting { payment, standing });
+            for candidate in candidates.iter() {
+                let standing = standing(candidate, &config, &relay);
+                found.push(Sighting {
+                    payment: candidate.payment,
+                    standing: self.spends_minted(candidate, standing).await?,
+                });
             }
         }
         let outpoints: Vec<Outpoint> = found.iter().map(|s| s.payment.outpoint()).collect();
@@ -384,39 +413,32 @@ impl Minter {
     /// A deposit that spends what was minted itself is custody's own coin.
     async fn spends_minted(
         &self,
-        block: &Block,
-        payment: &Payment,
+        candidate: &Candidate,
         standing: Standing,
     ) -> Result<Standing, ProveError> {
-        if payment.origin != Origin::Deposit || matches!(standing, Standing::Never { .. }) {
+        let is_deposit = candidate.payment.origin == Origin::Deposit;
+        if !is_deposit || matches!(standing, Standing::Never { .. }) {
             return Ok(standing);
         }
-        let inputs: Vec<Outpoint> = block
-            .txdata
-            .get(payment.index)
-            .map(crate::prove::spent)
-            .unwrap_or_default();
-        let records = self.prover.client().accounts().records(&inputs).await?;
-        if records
-            .iter()
-            .flatten()
-            .any(|record| record.value.get() > 0)
-        {
+        let accounts = self.prover.client().accounts();
+        let records = accounts.records(&candidate.spends).await?;
+        let minted = |record: &Record| record.value.get() > 0;
+        if records.iter().flatten().any(minted) {
             return Ok(Standing::Never {
                 reason: PoolError::SpendsMinted.to_string(),
             });
         }
         Ok(standing)
     }
-}
 
-fn script_of(block: &Block, payment: &Payment) -> Option<ScriptType> {
-    let output = block
-        .txdata
-        .get(payment.index)?
-        .output
-        .get(payment.vout as usize)?;
-    ScriptType::of(output.script_pubkey.as_bytes()).ok()
+    /// What was found by other scripts does not count.
+    fn follow_custody(&self, config: &Config) {
+        let mut custody = (self.seen.custody.lock()).unwrap_or_else(PoisonError::into_inner);
+        if custody.as_ref() != Some(&config.custody) {
+            *custody = Some(config.custody);
+            self.seen.findings.clear();
+        }
+    }
 }
 
 /// Reasons that pass by themselves, or by somebody's decision: the payment stays open.
@@ -440,3 +462,7 @@ fn passing(error: &ProveError) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "mint_tests.rs"]
+mod tests;

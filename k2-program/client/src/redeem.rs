@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bitcoin::{Block, BlockHash, Txid};
+use bitcoin::{Block, BlockHash, OutPoint, Transaction, TxOut, Txid};
 use chain::BitcoinNode;
 use k2_interface::bitcoin::{RedeemIds, ScriptPubkey};
 use k2_interface::instruction::RequestRedeem;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use solana_signature::Signature;
 
 use crate::accounts::AccountError;
+use crate::blocks::Findings;
 use crate::client::Client;
 use crate::keypair::Keypair;
 use crate::pda::Outpoint;
@@ -184,43 +185,69 @@ pub struct Settled {
     pub waiting: Option<String>,
 }
 
-/// The payouts in a block for these redemptions. An output is taken for one redemption only, and none that is in `used`;
-/// of several that are enough the smallest, so that one payment to many redemptions of one script suffices for all.
-#[must_use]
-pub fn payouts<S: std::hash::BuildHasher>(
-    block: &Block,
-    height: u32,
+/// A transaction that names redemptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Naming {
+    index: usize,
+    txid: Txid,
+    transaction: Transaction,
+}
+
+/// The transactions of a block that name redemptions. The coinbase is none: no proof of a payment takes it.
+fn naming(block: &Block) -> Vec<Naming> {
+    let names = |transaction: &Transaction| {
+        let parse = |output: &TxOut| RedeemIds::parse(output.script_pubkey.as_bytes()).is_ok();
+        transaction.output.iter().any(parse)
+    };
+    block
+        .txdata
+        .iter()
+        .enumerate()
+        .skip(1)
+        .filter(|(_, transaction)| names(transaction))
+        .map(|(index, transaction)| Naming {
+            index,
+            txid: transaction.compute_txid(),
+            transaction: transaction.clone(),
+        })
+        .collect()
+}
+
+/// Which of these transactions' outputs settle which redemption. An output is taken for one redemption only, and none that
+/// is in `used`; of several that are enough the smallest, so that one payment to many redemptions of one script suffices
+/// for all.
+fn payouts(
+    naming: &[Naming],
+    (height, block): (u32, BlockHash),
     open: &[Redemption],
-    used: &HashSet<Outpoint, S>,
+    used: &HashSet<Outpoint>,
 ) -> Vec<Payout> {
-    let hash = block.block_hash();
     let mut found: Vec<Payout> = Vec::new();
-    for (index, transaction) in block.txdata.iter().enumerate().skip(1) {
-        let names = |id: u64| {
-            transaction.output.iter().any(|output| {
-                RedeemIds::parse(output.script_pubkey.as_bytes()).is_ok_and(|ids| ids.contains(id))
-            })
-        };
-        let mut txid = None;
+    for Naming {
+        index,
+        txid,
+        transaction,
+    } in naming
+    {
         for redemption in open {
             let id = redemption.id.get();
             let is_open = redemption.state == RedemptionState::Open as u8;
-            let taken = found.iter().any(|payout| payout.redemption == id);
-            if !is_open || taken || height <= redemption.requested_height.get() || !names(id) {
+            let is_paid = found.iter().any(|payout| payout.redemption == id);
+            let is_named = transaction.output.iter().any(|output| {
+                RedeemIds::parse(output.script_pubkey.as_bytes()).is_ok_and(|ids| ids.contains(id))
+            });
+            if !is_open || is_paid || !is_named || height <= redemption.requested_height.get() {
                 continue;
             }
             let Ok(script) = ScriptPubkey::from_packed(&redemption.script) else {
                 continue;
             };
-            let least = redemption
-                .amount
-                .get()
-                .saturating_sub(redemption.max_fee.get());
-            let txid = *txid.get_or_insert_with(|| transaction.compute_txid());
+            let (amount, fee) = (redemption.amount.get(), redemption.max_fee.get());
+            let least = amount.saturating_sub(fee);
             let is_free = |vout: u32| {
-                let here = |payout: &Payout| payout.index == index && payout.vout == vout;
-                let outpoint = Outpoint::from(bitcoin::OutPoint::new(txid, vout));
-                !found.iter().any(here) && !used.contains(&outpoint)
+                let outpoint = OutPoint::new(*txid, vout);
+                let taken = |payout: &Payout| OutPoint::new(payout.txid, payout.vout) == outpoint;
+                !found.iter().any(taken) && !used.contains(&outpoint.into())
             };
             let output = (0..)
                 .zip(&transaction.output)
@@ -234,9 +261,9 @@ pub fn payouts<S: std::hash::BuildHasher>(
                 found.push(Payout {
                     redemption: id,
                     height,
-                    block: hash,
-                    txid,
-                    index,
+                    block,
+                    txid: *txid,
+                    index: *index,
                     vout,
                     value: output.value.to_sat(),
                 });
@@ -403,6 +430,7 @@ fn lost_race(error: &SendError) -> bool {
 #[derive(Debug, Clone)]
 pub struct Settler {
     prover: Prover,
+    seen: Arc<Findings<Vec<Naming>>>,
 }
 
 impl Settler {
@@ -411,6 +439,7 @@ impl Settler {
     pub fn new(client: Client, node: Arc<dyn BitcoinNode>, payer: Arc<Keypair>) -> Self {
         Self {
             prover: Prover::new(client, node, payer),
+            seen: Arc::default(),
         }
     }
 
@@ -421,6 +450,7 @@ impl Settler {
     }
 
     /// All payouts of open redemptions in blocks of the node's best chain, from the first request on up to the relay's tip.
+    /// Every block is read whole, once.
     ///
     /// # Errors
     /// [`RedeemError`].
@@ -434,11 +464,10 @@ impl Settler {
         let mut found = Vec::new();
         for height in from.saturating_add(1)..=tip {
             let node = self.prover.node();
-            let Some(hash) = node.hash_at(height).await.map_err(ProveError::from)? else {
+            let Some((block, naming)) = self.seen.at(node, height, naming).await? else {
                 break;
             };
-            let block = self.block(hash).await?;
-            let some = self.unused(&block, height, &open).await?;
+            let some = self.unused(&naming, (height, block), &open).await?;
             open.retain(|r| some.iter().all(|payout| payout.redemption != r.id.get()));
             found.extend(some);
             if open.is_empty() {
@@ -461,7 +490,7 @@ impl Settler {
             return Err(RedeemError::NotInBlock { txid, block });
         }
         let open = Redemptions::new(self.prover.client()).open().await?;
-        let mut found = self.unused(&whole, height, &open).await?;
+        let mut found = self.unused(&naming(&whole), (height, block), &open).await?;
         found.retain(|payout| payout.txid == txid);
         if found.is_empty() {
             return Err(RedeemError::NoPayout(txid));
@@ -530,17 +559,17 @@ impl Settler {
     /// The payouts in a block, by outputs that have settled no other redemption.
     async fn unused(
         &self,
-        block: &Block,
-        height: u32,
+        naming: &[Naming],
+        place: (u32, BlockHash),
         open: &[Redemption],
     ) -> Result<Vec<Payout>, AccountError> {
         let accounts = self.prover.client().accounts();
         let mut used = HashSet::new();
         loop {
-            let found = payouts(block, height, open, &used);
+            let found = payouts(naming, place, open, &used);
             let before = used.len();
             for payout in &found {
-                let outpoint = Outpoint::from(bitcoin::OutPoint::new(payout.txid, payout.vout));
+                let outpoint = Outpoint::from(OutPoint::new(payout.txid, payout.vout));
                 if accounts.payout(&outpoint).await?.is_some() {
                     used.insert(outpoint);
                 }
@@ -552,3 +581,7 @@ impl Settler {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "redeem_tests.rs"]
+mod tests;

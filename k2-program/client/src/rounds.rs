@@ -474,3 +474,7 @@ fn has_signed(bond: &Operator, proposal: &Proposal) -> bool {
         && proposal.votes.get() >> (bond.index & 31) & 1 == 1
         && proposal.proposed_slot.get() > bond.joined_slot.get()
 }
+
+#[cfg(test)]
+#[path = "rounds_tests.rs"]
+mod tests;

@@ -4,6 +4,8 @@
 //! submits what [`plan`] says; so it may be killed at any moment, and several may run side by side.
 
 mod checkpoint;
+#[cfg(test)]
+mod node_tests;
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,191 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashSet;
+
+use bitcoin::absolute::LockTime;
+use bitcoin::{
+    Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, transaction,
+};
+use k2_interface::bitcoin::{Network, RedeemIds};
+use k2_interface::state::{Config, Pause, Redemption, RedemptionState};
+use proptest::prelude::*;
+use zerocopy::FromZeros as _;
+
+use super::{Payout, RedeemError, Request, naming, payouts};
+use crate::pda::Outpoint;
+use crate::prove::tests::block;
+
+fn script(tag: u8) -> Vec<u8> {
+    let mut script = vec![0, 20];
+    script.extend([tag; 20]);
+    script
+}
+
+fn redemption(id: u64, amount: u64, tag: u8) -> Redemption {
+    let mut redemption = Redemption::new_zeroed();
+    redemption.id = id.into();
+    redemption.amount = amount.into();
+    redemption.max_fee = 100.into();
+    redemption.requested_height = 50.into();
+    redemption.script[0] = 22;
+    redemption.script[1..23].copy_from_slice(&script(tag));
+    redemption
+}
+
+/// A payout that names these ids.
+fn transaction(ids: &[u64], outputs: &[(u64, u8)]) -> Transaction {
+    let mut transaction = Transaction {
+        version: transaction::Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::null(),
+            script_sig: ScriptBuf::from_bytes(vec![0x51; 8]),
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        }],
+        output: vec![],
+    };
+    if !ids.is_empty() {
+        transaction.output.push(TxOut {
+            value: Amount::ZERO,
+            script_pubkey: ScriptBuf::from_bytes(RedeemIds::encode(ids).unwrap()),
+        });
+    }
+    transaction
+        .output
+        .extend(outputs.iter().map(|(value, tag)| TxOut {
+            value: Amount::from_sat(*value),
+            script_pubkey: ScriptBuf::from_bytes(script(*tag)),
+        }));
+    transaction
+}
+
+fn find(
+    transactions: Vec<Transaction>,
+    height: u32,
+    open: &[Redemption],
+    used: &HashSet<Outpoint>,
+) -> Vec<Payout> {
+    let mut txdata = vec![transaction(&[], &[(50, 9)])];
+    txdata.extend(transactions);
+    let block = block(txdata);
+    payouts(&naming(&block), (height, block.block_hash()), open, used)
+}
+
+fn pairs(found: &[Payout]) -> Vec<(u64, u32)> {
+    found
+        .iter()
+        .map(|payout| (payout.redemption, payout.vout))
+        .collect()
+}
+
+#[test]
+fn a_payout_names_its_redemption_and_pays_it_enough() {
+    let open = [redemption(7, 1000, 1)];
+    let none = HashSet::new();
+    let found = |ids: &[u64], outputs: &[(u64, u8)], height| {
+        pairs(&find(vec![transaction(ids, outputs)], height, &open, &none))
+    };
+    assert_eq!(found(&[7], &[(900, 1)], 51), [(7, 1)]);
+    assert_eq!(found(&[3, 7], &[(5, 2), (2000, 1)], 51), [(7, 2)]);
+    assert_eq!(found(&[7], &[(899, 1)], 51), [], "too little");
+    assert_eq!(found(&[7], &[(900, 2)], 51), [], "another script");
+    assert_eq!(found(&[8], &[(900, 1)], 51), [], "another id");
+    assert_eq!(found(&[], &[(900, 1)], 51), [], "no id");
+    assert_eq!(found(&[7], &[(900, 1)], 50), [], "before the request");
+}
+
+#[test]
+fn a_coinbase_settles_nothing() {
+    let block = block(vec![transaction(&[7], &[(900, 1)])]);
+    assert!(naming(&block).is_empty());
+}
+
+#[test]
+fn what_is_settled_is_left_alone() {
+    let mut settled = redemption(7, 1000, 1);
+    settled.state = RedemptionState::Settled as u8;
+    let paid = vec![transaction(&[7], &[(900, 1)])];
+    assert_eq!(find(paid, 51, &[settled], &HashSet::new()), []);
+}
+
+/// Two redemptions to one script need two outputs.
+#[test]
+fn an_output_is_taken_once() {
+    let open = [redemption(7, 1000, 1), redemption(8, 1000, 1)];
+    let one = vec![transaction(&[7, 8], &[(5000, 1)])];
+    assert_eq!(pairs(&find(one, 51, &open, &HashSet::new())), [(7, 1)]);
+    let two = vec![transaction(&[7, 8], &[(5000, 1), (900, 1)])];
+    assert_eq!(
+        pairs(&find(two, 51, &open, &HashSet::new())),
+        [(7, 2), (8, 1)]
+    );
+}
+
+/// Redemption 7 has been settled by one of two equal outputs: 8 takes the other one.
+#[test]
+fn an_output_that_was_used_before_leaves_the_others() {
+    let open = [redemption(8, 1000, 1)];
+    let paid = transaction(&[7, 8], &[(900, 1), (900, 1)]);
+    let used = HashSet::from([Outpoint::from(OutPoint::new(paid.compute_txid(), 1))]);
+    assert_eq!(pairs(&find(vec![paid], 51, &open, &used)), [(8, 2)]);
+}
+
+#[test]
+fn a_request_is_for_an_address_of_the_pools_network() {
+    let mut config = Config::new_zeroed();
+    config.network = Network::Regtest.into();
+    config.parameters.redeem_min = 1000.into();
+    let request = |amount, fee, address| Request::to_address(amount, fee, address, &config);
+    let regtest = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
+    let good = request(1100, 100, regtest).unwrap();
+    assert!(good.check(&config).is_ok());
+    for (amount, fee) in [(1099, 100), (100, 101), (0, 0)] {
+        let small = request(amount, fee, regtest).unwrap();
+        assert!(matches!(small.check(&config), Err(RedeemError::Rule(_))));
+    }
+    for bad in [
+        "",
+        "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+        "not an address\n",
+        "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku203",
+    ] {
+        let error = request(1100, 100, bad).unwrap_err();
+        assert!(matches!(error, RedeemError::Address { .. }), "{bad}");
+        assert!(!error.to_string().contains('\n'));
+    }
+    config.paused = Pause::Redeem as u8;
+    assert!(good.check(&config).is_err());
+}
+
+proptest! {
+    /// As many redemptions of one script are settled as can be: outputs are matched with what they suffice for.
+    #[test]
+    fn no_output_is_wasted(
+        amounts in prop::collection::vec(200_u64..260, 1..6),
+        values in prop::collection::vec(80_u64..180, 1..6),
+    ) {
+        let open: Vec<Redemption> =
+            (0..).zip(&amounts).map(|(id, amount)| redemption(id, *amount, 1)).collect();
+        let ids: Vec<u64> = (0..amounts.len() as u64).collect();
+        let outputs: Vec<(u64, u8)> = values.iter().map(|value| (*value, 1)).collect();
+        let found = find(vec![transaction(&ids, &outputs)], 51, &open, &HashSet::new());
+        let distinct: HashSet<u32> = found.iter().map(|payout| payout.vout).collect();
+        prop_assert_eq!(distinct.len(), found.len());
+        for payout in &found {
+            prop_assert!(payout.value >= amounts[payout.redemption as usize] - 100);
+        }
+        // The most there can be: outputs from the largest down to the cheapest redemptions that are left.
+        let mut wanted: Vec<u64> = amounts.iter().map(|amount| amount - 100).collect();
+        wanted.sort_unstable();
+        let mut have = values;
+        have.sort_unstable();
+        let most = wanted.iter().fold((0, 0), |(count, from), least| {
+            match have[from..].iter().position(|value| value >= least) {
+                Some(skip) => (count + 1, from + skip + 1),
+                None => (count, have.len()),
+            }
+        });
+        prop_assert_eq!(found.len(), most.0);
+    }
+}
