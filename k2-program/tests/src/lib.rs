@@ -18,6 +18,7 @@
 //! - [`Call`] - an instruction whose accounts have names, so that a test can exchange one
 //! - [`World`] - the chain, who is there, and all instructions
 //! - [`bitcoin`] - chains to relay and to prove from
+//! - [`minting`] - pools with coins on their way
 //! - [`rewards`] - reward lists and their proofs
 //! - [`valid`], [`matrix`] - a right call of every instruction, and every way to make it wrong
 //!
@@ -30,6 +31,7 @@
 pub mod bitcoin;
 mod call;
 pub mod matrix;
+pub mod minting;
 mod pool;
 pub mod proving;
 pub mod rewards;
