@@ -3,7 +3,11 @@
 //!
 //! 1. [`K2`] is what is asked of a cluster; [`K2Rpc`] asks it over JSON-RPC.
 //! 2. [`Program`] derives addresses and builds instructions; a [`Draft`] holds some of them, and [`Sender`] carries it
-//!    out once, or simulates it.
+//!    out once, or simulates it. A [`Client`] is all of these for one deployed program.
+//! 3. [`relayer`], [`mint`], [`rounds`], [`claims`] and [`redeem`] know what has to be done. They keep nothing of their own:
+//!    each step is chosen by what stands on chain, so all of them may be stopped at any moment and run several times over.
+//!
+//! What the program would refuse is told before it costs a fee, in the program's words.
 
 mod accounts;
 mod address;

@@ -5,6 +5,7 @@
 //! but the step it happened in.
 
 mod build;
+mod job;
 mod plan;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -21,7 +22,8 @@ use solana_signature::Signature;
 
 pub(crate) use build::spent;
 pub use build::{BuildError, coinbase_proof, payment_proof, position};
-pub use plan::{BufferAt, CursorAt, Job, NoWay, Observed, ProofStep, Purpose, next, steps};
+pub use job::{Job, Purpose};
+pub use plan::{BufferAt, CursorAt, NoWay, Observed, ProofStep, next, steps};
 
 use crate::accounts::AccountError;
 use crate::client::Client;

@@ -1,6 +1,11 @@
 //! Rounds: proposing, attesting and finalizing reward roots, and what a proposal still lacks.
 
-use k2_interface::instruction::RoundRoot;
+mod missing;
+mod root;
+
+#[cfg(test)]
+mod tests;
+
 use k2_interface::reward_tree::MAX_LEAVES;
 use k2_interface::state::{Config, Operator, OperatorSet, OperatorState, Proposal, ProposalState};
 use k2_interface::{K2Address, PoolError};
@@ -13,65 +18,8 @@ use crate::send::{Confirmed, SendError};
 use crate::transaction::Draft;
 use crate::views::ProposalView;
 
-/// A reward root as the operator computed it itself; from a settled round's list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Root {
-    /// The round.
-    pub round: u64,
-    /// The reward tree's root.
-    pub root: [u8; 32],
-    /// SHA-256 digest in the list's CID.
-    pub list: [u8; 32],
-    /// What the list adds up to, in sats.
-    pub total: u64,
-    /// Leaves of the tree.
-    pub leaf_count: u32,
-}
-
-impl Root {
-    /// The root of a list, whose CID's digest is `list`.
-    #[must_use]
-    pub fn of(rewards: &ledger::RewardList, list: [u8; 32]) -> Self {
-        Self {
-            round: rewards.round().get(),
-            root: rewards.root(),
-            list,
-            total: rewards.total().to_sat(),
-            leaf_count: rewards.leaf_count(),
-        }
-    }
-
-    /// As an instruction's arguments, on top of the root finalized last.
-    #[must_use]
-    pub const fn args(&self, previous_root: [u8; 32]) -> RoundRoot {
-        RoundRoot {
-            round: self.round,
-            root: self.root,
-            previous_root,
-            list: self.list,
-            total: self.total,
-            leaf_count: self.leaf_count,
-        }
-    }
-
-    /// Whether the proposal says this, whatever it builds on.
-    #[must_use]
-    pub fn is_proposed_by(&self, proposal: &Proposal) -> bool {
-        self.round == proposal.round.get()
-            && self.root == proposal.root
-            && self.list == proposal.list
-            && self.total == proposal.total.get()
-            && self.leaf_count == proposal.leaf_count.get()
-    }
-
-    /// Whether this root is the one in force.
-    #[must_use]
-    pub fn is_finalized(&self, config: &Config) -> bool {
-        config.rewards.finalized.get() > 0
-            && config.rewards.round.get() == self.round
-            && config.rewards.root == self.root
-    }
-}
+pub use missing::{Missing, missing};
+pub use root::Root;
 
 /// Why a round was not moved on.
 #[derive(Debug, thiserror::Error)]
@@ -119,53 +67,6 @@ pub enum RoundError {
     },
 }
 
-/// What a proposal lacks to be finalized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
-#[serde(tag = "missing", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Missing {
-    /// Attestations.
-    #[error("{votes} of {quorum} operators have attested it")]
-    Votes {
-        /// Those that count.
-        votes: u32,
-        /// Those needed.
-        quorum: u32,
-    },
-    /// Time.
-    #[error("the challenge ends in {slots} slots, at slot {until}")]
-    Challenge {
-        /// Slots left.
-        slots: u64,
-        /// The slot from which it can be finalized.
-        until: u64,
-    },
-    /// Minted sats.
-    #[error("{short} sats of its total are not minted yet")]
-    Coverage {
-        /// Sats.
-        short: u64,
-    },
-    /// It can never be finalized: another root came first.
-    #[error("it does not build on the root finalized last")]
-    Stale,
-    /// It can never be finalized: a later round came first, or this one.
-    #[error("round {finalized} is finalized already")]
-    Past {
-        /// The round finalized last.
-        finalized: u64,
-    },
-    /// It can never be finalized: rewards never shrink.
-    #[error("its total is below that of the root finalized last")]
-    TotalFalls,
-    /// It can never be finalized.
-    #[error("it was vetoed")]
-    Vetoed,
-    /// Somebody can resume.
-    #[error("rounds are paused")]
-    Paused,
-}
-
 /// A proposal and what it lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProposalStatus {
@@ -183,60 +84,6 @@ pub struct ProposalStatus {
     pub missing: Vec<Missing>,
     /// It is in force, or was.
     pub finalized: bool,
-}
-
-/// What a proposal lacks at this slot.
-#[must_use]
-pub fn missing(
-    config: &Config,
-    operators: &OperatorSet,
-    proposal: &Proposal,
-    slot: u64,
-) -> Vec<Missing> {
-    let mut missing = Vec::new();
-    if proposal.state == ProposalState::Finalized as u8 {
-        return missing;
-    }
-    if proposal.state == ProposalState::Vetoed as u8 {
-        return vec![Missing::Vetoed];
-    }
-    let rewards = &config.rewards;
-    if rewards.finalized.get() > 0 && proposal.round.get() <= rewards.round.get() {
-        return vec![Missing::Past {
-            finalized: rewards.round.get(),
-        }];
-    }
-    if proposal.previous_root != rewards.root {
-        return vec![Missing::Stale];
-    }
-    if proposal.total.get() < rewards.total.get() {
-        return vec![Missing::TotalFalls];
-    }
-    if config.is_paused(k2_interface::state::Pause::Rounds) {
-        missing.push(Missing::Paused);
-    }
-    let quorum = u32::from(config.quorum);
-    let votes = operators.count_votes(proposal.votes.get(), proposal.proposed_slot.get());
-    if votes < quorum || proposal.quorum_slot.get() == 0 {
-        missing.push(Missing::Votes { votes, quorum });
-    } else {
-        let challenge = config.parameters.challenge_slots.get();
-        let until = proposal.quorum_slot.get().saturating_add(challenge);
-        if slot < until {
-            missing.push(Missing::Challenge {
-                slots: until - slot,
-                until,
-            });
-        }
-    }
-    let short = proposal
-        .total
-        .get()
-        .saturating_sub(config.totals.proved_in.get());
-    if short > 0 {
-        missing.push(Missing::Coverage { short });
-    }
-    missing
 }
 
 /// Moves rounds on.
@@ -474,7 +321,3 @@ fn has_signed(bond: &Operator, proposal: &Proposal) -> bool {
         && proposal.votes.get() >> (bond.index & 31) & 1 == 1
         && proposal.proposed_slot.get() > bond.joined_slot.get()
 }
-
-#[cfg(test)]
-#[path = "rounds_tests.rs"]
-mod tests;

@@ -11,7 +11,8 @@ use k2_interface::state::{Config, Pause, Redemption, RedemptionState};
 use proptest::prelude::*;
 use zerocopy::FromZeros as _;
 
-use super::{Payout, RedeemError, Request, naming, payouts};
+use super::payout::{Payout, naming, payouts};
+use super::{RedeemError, Request};
 use crate::pda::Outpoint;
 use crate::prove::tests::block;
 

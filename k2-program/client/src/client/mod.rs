@@ -1,5 +1,8 @@
 //! [`Client`]: a cluster, a program on it, and how to send; what the rest of the crate is given.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use k2_interface::K2Address;
@@ -184,7 +187,3 @@ impl Client {
 fn present(account: &Option<AccountData>) -> Option<&AccountData> {
     account.as_ref().filter(|account| account.lamports > 0)
 }
-
-#[cfg(test)]
-#[path = "client_tests.rs"]
-mod tests;

@@ -1,5 +1,8 @@
 //! Claims: from a reward list to tokens in the owner's account.
 
+#[cfg(test)]
+mod tests;
+
 use k2_interface::reward_tree::{self, ProofError};
 use k2_interface::state::Config;
 use k2_interface::{K2Address, PoolError, RewardLeaf, Role};
@@ -259,7 +262,3 @@ fn is_old_program(error: &SendError) -> bool {
             _ => false,
         }
 }
-
-#[cfg(test)]
-#[path = "claims_tests.rs"]
-mod tests;

@@ -8,7 +8,7 @@ use bitcoin::{
 use k2_interface::state::{Config, MAX_REORG, RING, Relay};
 use zerocopy::FromZeros as _;
 
-use super::{Candidate, Origin, Standing, candidates, standing};
+use super::payment::{Candidate, Origin, Standing, candidates, standing};
 use crate::prove::tests::block;
 
 fn script(tag: u8) -> ScriptBuf {
