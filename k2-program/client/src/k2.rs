@@ -153,7 +153,7 @@ pub trait K2: fmt::Debug + Send + Sync {
     fn name(&self) -> &str;
 
     /// Accounts, in the order asked for, all as of one slot; `None` where there is none. At most
-    /// [`MAX_ACCOUNTS`](crate::k2::MAX_ACCOUNTS).
+    /// [`MAX_ACCOUNTS`].
     async fn accounts(
         &self,
         addresses: &[K2Address],
