@@ -21,6 +21,7 @@
 //! - [`minting`] - pools with coins on their way
 //! - [`rewards`] - reward lists and their proofs
 //! - [`valid`], [`matrix`] - a right call of every instruction, and every way to make it wrong
+//! - [`walk`] - thousands of random steps beside a model
 //!
 //! The path of the program is expected in `ORCAPOOL_K2_PROGRAM`:
 //! `ORCAPOOL_K2_PROGRAM=$(scripts/build-program | tail -n 1) cargo test -p orcapool-k2-tests`.
@@ -37,6 +38,7 @@ pub mod proving;
 pub mod rewards;
 pub mod scripts;
 pub mod valid;
+pub mod walk;
 mod world;
 
 pub use call::{Call, Sent};

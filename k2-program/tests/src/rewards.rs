@@ -66,6 +66,18 @@ impl RewardList {
         )
     }
 
+    /// All entries, in their order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What the list says of an owner in a role.
+    pub fn find(&self, role: Role, owner: Pubkey) -> Option<u64> {
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|entry| (entry.0, entry.1) == (role, owner));
+        entry.map(|(_, _, sats)| *sats)
+    }
+
     /// The entry at `index`.
     pub fn entry(&self, index: usize) -> Entry {
         self.entries[index]
