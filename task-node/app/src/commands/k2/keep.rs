@@ -14,6 +14,7 @@ use k2_client::relayer::Relayer;
 use k2_client::rounds::{Root, RoundError, Rounds};
 use k2_client::{Client, Keypair};
 use k2_interface::state::{Config, ProposalState};
+use tokio_util::sync::CancellationToken;
 use work::RoundNumber;
 
 use super::session::Session;
@@ -33,22 +34,40 @@ pub(super) async fn run(session: &Session, node: &str, every: u64) -> anyhow::Re
     let settler = Settler::new(a, b, c);
     let stop = stop_on_signal()?;
     tracing::info!(operator = %keypair.address(), node, "keeping");
-    loop {
-        // One part that fails must not keep the others from their work.
-        note("relay", relayer.relay_once().await.map(|_| ()));
-        note("mint", mint(&client, &minter).await);
-        note("round", round(&client, &keypair, node).await);
-        note("settle", settler.settle_all().await.map(|_| ()));
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(every)) => {}
-        }
-    }
+    let every = Duration::from_secs(every);
+    // Side by side: a backlog of coinbases must not keep the operator from voting, nor a slow task node the relay.
+    tokio::join!(
+        again("relay", every, &stop, || async {
+            relayer.relay_once().await?;
+            Ok(())
+        }),
+        again("mint", every, &stop, || mint(&client, &minter)),
+        again("round", every, &stop, || round(&client, &keypair, node)),
+        again("settle", every, &stop, || async {
+            settler.settle_all().await?;
+            Ok(())
+        }),
+    );
+    Ok(())
 }
 
-fn note<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
-    if let Err(error) = result {
-        tracing::warn!(part, "{error:#}");
+/// Does one part until it is told to stop. What fails is done again at the next turn.
+async fn again<F>(part: &str, every: Duration, stop: &CancellationToken, turn: impl Fn() -> F)
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    loop {
+        let result = tokio::select! {
+            () = stop.cancelled() => return,
+            result = turn() => result,
+        };
+        if let Err(error) = result {
+            tracing::warn!(part, "{error:#}");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
     }
 }
 
