@@ -12,7 +12,7 @@ namespace sbf {
 Value *callBuiltin(IRBuilder<> &builder, StringRef name, ArrayRef<Value *> arguments) {
   Function *function = builder.GetInsertBlock()->getModule()->getFunction(name);
   if (!function)
-    report_fatal_error("builtins.ll lacks " + name);
+    report_fatal_error("neither builtins.ll nor compiler_builtins has " + name);
   return builder.CreateCall(function, arguments);
 }
 
