@@ -27,7 +27,7 @@ fn a_deposit_is_minted_once_and_so_are_its_coins() {
     k2.must_refuse("the change", change, PoolError::ForeignScript);
     let first = proof.clone().vout(1);
     let mint = k2.mint_deposit(&first);
-    k2.send_within(60_000, "it is minted", mint.clone())
+    k2.send_within(40_000, "it is minted", mint.clone())
         .must_succeed();
     k2.must_have_minted(&before, 2 * BTC);
     k2.must_be_recorded(&first, 2 * BTC);
@@ -199,8 +199,7 @@ fn a_deposit_has_at_most_eight_inputs() {
     let nine = k2.mint_deposit(&proofs[1]);
     k2.must_refuse("nine inputs", nine, PoolError::TooManyInputs);
     let eight = k2.mint_deposit(&proofs[0]);
-    k2.send_within(180_000, "eight inputs", eight)
-        .must_succeed();
+    k2.send_within(90_000, "eight inputs", eight).must_succeed();
     k2.must_be_recorded(&proofs[0], BTC);
 }
 
@@ -240,6 +239,6 @@ fn a_long_deposit_goes_through_a_buffer() {
     assert!(proof.bytes.len() > 6_900, "{}", proof.bytes.len());
     k2.fill_buffer(1, &proof.bytes);
     let mint = k2.mint_deposit(&proof);
-    k2.send_within(120_000, "it is minted", mint).must_succeed();
+    k2.send_within(50_000, "it is minted", mint).must_succeed();
     k2.must_be_recorded(&proof, BTC);
 }

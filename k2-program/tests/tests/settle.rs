@@ -15,7 +15,7 @@ use k2_tests::{BTC, World, scripts};
 use solana_pubkey::Pubkey;
 
 /// What a settlement may cost in Solana 1.14.
-const SETTLE: u64 = 45_000;
+const SETTLE: u64 = 30_000;
 
 const MAX_FEE: u64 = 10_000;
 /// What a redemption of one BTC pays at least.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod buffer;
+mod checkpoint;
 mod claim;
 mod cursor;
 mod custody;
@@ -43,7 +44,7 @@ pub fn process(program_id: &Pubkey, infos: &[AccountInfo<'_>], data: &[u8]) -> R
     match instruction {
         Instruction::Initialize { args } => initialize::initialize(context, &args),
         Instruction::InitializeRelay { args, headers } => {
-            relay::initialize(context, &args, headers)
+            checkpoint::initialize(context, &args, headers)
         }
         Instruction::SubmitHeaders { headers } => relay::submit_headers(context, headers),
         Instruction::SubmitFork { args, headers } => fork::submit(context, &args, headers),

@@ -1,151 +1,37 @@
-//! The Bitcoin header relay: its checkpoint, and what everybody may add to it.
+//! The Bitcoin header relay: what everybody may add to it. Where it begins stands in `checkpoint`, branches of more than
+//! ten blocks in `fork`.
 //!
-//! Nobody is trusted for headers: each must have been mined by the network's rules ([`Context::extend`]), and of two chains
-//! the one with more work counts. What can be taken back is bounded: a branch leaves the best chain at most 24 blocks below the
+//! Nobody is trusted for headers: each must have been mined by the network's rules ([`Chain::extend`]), and of two chains the
+//! one with more work counts. What can be taken back is bounded: a branch leaves the best chain at most 24 blocks below the
 //! tip, and never below the checkpoint.
 //!
-//! Nothing below the ring's oldest block is ever taken back either, and cursors build on that. A branch leaves the chain
-//! at a block the ring has, with the ten blocks before it, so above the oldest; the oldest block moves up only to where 192
-//! blocks stand above it; and where a branch lowers the tip (fewer blocks can have more work on testnet4) it stays.
+//! The ring's oldest block is never taken back, and cursors build on that. A branch leaves the chain at a block the ring
+//! has, together with the ten before it unless there are none, and only what is above that block is replaced. The oldest
+//! block moves up only to where 191 blocks stand above it; and where a branch lowers the tip, since fewer blocks can have
+//! more work (testnet4), it stays where it is.
 
 use k2_interface::PoolError;
-use k2_interface::bitcoin::chain::MIN_DIFFICULTY_AFTER;
 use k2_interface::bitcoin::header::HEADER_LEN;
 use k2_interface::bitcoin::network::RETARGET_INTERVAL;
 use k2_interface::bitcoin::time_window::MEDIAN_TIME_SPAN;
 use k2_interface::bitcoin::{
-    Accepted, CompactTarget, Context as Chain, Epoch, Hash, Header, HeaderError, Network, Target,
-    TimeWindow, headers, linked,
+    Accepted, CompactTarget, Context as Chain, Epoch, Hash, Header, HeaderError, Network,
+    TimeWindow, headers,
 };
-use k2_interface::instruction::{InitializeRelay, MAX_HEADERS};
-use k2_interface::pda;
-use k2_interface::state::{Config, EpochSlot, Kind, MAX_REORG, RING, Relay, RelayEntry};
+use k2_interface::instruction::MAX_HEADERS;
+use k2_interface::state::{EpochSlot, Kind, MAX_REORG, RING, Relay, RelayEntry};
 use solana_program::clock::Clock;
 use solana_program::sysvar::Sysvar as _;
 use zerocopy::FromZeros as _;
 
-use super::admin::require_authority;
 use crate::accounts::Context;
 use crate::error::Result;
 use crate::hash::sha256;
-use crate::token::require_system_program;
 
 /// Blocks whose times count for the median besides the last one's.
 const WINDOW_BEFORE: u32 = MEDIAN_TIME_SPAN as u32 - 1;
 /// Blocks of a full ring below the tip.
 const RING_BELOW_TIP: u32 = RING as u32 - 1;
-
-/// InitializeRelay. The authority answers for the checkpoint: that it is a block of Bitcoin's best chain, deep enough never
-/// to be taken back, with this much work. What the headers themselves can show is checked.
-pub(super) fn initialize(
-    context: &Context<'_, '_>,
-    args: &InitializeRelay,
-    bytes: &[u8],
-) -> Result<()> {
-    let [payer, authority, config, relay, system_program] = &context.accounts()?;
-    require_system_program(system_program)?;
-    let network = {
-        let config = config.load::<Config>(context.program_id, Kind::Config)?;
-        require_authority(&config, authority)?;
-        network(config.network)?
-    };
-    let (first, links) = linked::split(bytes)
-        .ok()
-        .filter(|(_, links)| links.len() < MEDIAN_TIME_SPAN)
-        .ok_or(PoolError::HeaderCount)?;
-    let count = (links.len() as u32).saturating_add(1);
-    let first_height = (args.height)
-        .checked_add(1)
-        .and_then(|above| above.checked_sub(count))
-        .ok_or(PoolError::BadCheckpoint)?;
-    // The median of times needs eleven blocks, or all there are.
-    if first_height > 0 && count < MEDIAN_TIME_SPAN as u32 {
-        return Err(PoolError::BadCheckpoint.into());
-    }
-    let bits = CompactTarget(args.epoch_bits);
-    let start_height = epoch_start(args.height);
-    let epoch = Epoch::new(network, start_height, args.epoch_start_time, bits)
-        .map_err(|_| PoolError::BadTarget)?;
-
-    let mut entries = [RelayEntry::new_zeroed(); MEDIAN_TIME_SPAN];
-    let mut previous_time = None;
-    // Work of the headers alone; what the chain had before them is added below.
-    let mut work = 0_u128;
-    let mut bytes = *first;
-    let mut links = links.iter();
-    for (height, entry) in (first_height..=args.height).zip(&mut entries) {
-        let header = Header::parse(&bytes).map_err(|_| PoolError::HeaderCount)?;
-        let hash = header.hash(sha256);
-        let target = network
-            .target(header.bits())
-            .map_err(|_| PoolError::BadTarget)?;
-        if !target.is_met_by(&hash) {
-            return Err(PoolError::NotEnoughWork.into());
-        }
-        if height == 0 && hash != network.genesis_hash()
-            || !fits_epoch(&epoch, network, height, &header, previous_time)
-        {
-            return Err(PoolError::BadCheckpoint.into());
-        }
-        work = add_work(work, &target)?;
-        *entry = RelayEntry {
-            hash,
-            chain_work: work.into(),
-            time: header.time().into(),
-        };
-        previous_time = Some(header.time());
-        if let Some(link) = links.next() {
-            bytes = linked::header(&hash, link);
-        }
-    }
-    let before = (args.chain_work)
-        .checked_sub(work)
-        .filter(|before| (*before == 0) == (first_height == 0))
-        .ok_or(PoolError::BadCheckpoint)?;
-
-    let mut relay = relay.create::<Relay>(context, payer, Kind::Relay, &[pda::RELAY], 0)?;
-    relay.network = network.into();
-    relay.tip_height = args.height.into();
-    relay.oldest_height = first_height.into();
-    remember_epoch(&mut relay, &epoch)?;
-    for (height, mut entry) in (first_height..=args.height).zip(entries) {
-        entry.chain_work = entry
-            .chain_work
-            .get()
-            .checked_add(before)
-            .ok_or(PoolError::Overflow)?
-            .into();
-        *place(&mut relay, height)? = entry;
-    }
-    Ok(())
-}
-
-/// Whether a checkpoint's header says nothing else than the epoch that is claimed for the last one.
-fn fits_epoch(
-    epoch: &Epoch,
-    network: Network,
-    height: u32,
-    header: &Header<'_>,
-    previous_time: Option<u32>,
-) -> bool {
-    if height < epoch.start_height() {
-        return true;
-    }
-    if height == epoch.start_height() {
-        return header.time() == epoch.start_time() && header.bits() == epoch.bits();
-    }
-    let easy = network.allows_min_difficulty() && header.bits() == network.pow_limit_bits();
-    match previous_time {
-        Some(time)
-            if network.allows_min_difficulty()
-                && header.time() > time.saturating_add(MIN_DIFFICULTY_AFTER) =>
-        {
-            easy
-        }
-        Some(_) => header.bits() == epoch.bits(),
-        None => easy || header.bits() == epoch.bits(),
-    }
-}
 
 /// SubmitHeaders. Needs no signature: it is the headers that count, not who brings them.
 pub(super) fn submit_headers(context: &Context<'_, '_>, bytes: &[u8]) -> Result<()> {
@@ -314,12 +200,20 @@ pub(super) fn adopt(
     Ok(())
 }
 
-fn place(relay: &mut Relay, height: u32) -> Result<&mut RelayEntry> {
+/// The ring's place of the block at this height.
+///
+/// # Errors
+/// [`PoolError::Overflow`], which cannot be.
+pub(super) fn place(relay: &mut Relay, height: u32) -> Result<&mut RelayEntry> {
     let place = relay.ring.get_mut(height as usize % RING);
     Ok(place.ok_or(PoolError::Overflow)?)
 }
 
-fn remember_epoch(relay: &mut Relay, epoch: &Epoch) -> Result<()> {
+/// Keeps an epoch in its slot.
+///
+/// # Errors
+/// [`PoolError::Overflow`], which cannot be.
+pub(super) fn remember_epoch(relay: &mut Relay, epoch: &Epoch) -> Result<()> {
     let count = relay.epochs.len();
     let index = (epoch.start_height() / RETARGET_INTERVAL) as usize;
     let slot = index
@@ -351,17 +245,12 @@ pub(super) fn read_epoch(slot: &EpochSlot) -> Result<Epoch> {
     Ok(epoch.map_err(|_| PoolError::BadTarget)?)
 }
 
-fn network(byte: u8) -> Result<Network> {
+/// The network an account names.
+///
+/// # Errors
+/// [`PoolError::UnknownNetwork`].
+pub(super) fn network(byte: u8) -> Result<Network> {
     Ok(Network::try_from(byte).map_err(|_| PoolError::UnknownNetwork)?)
-}
-
-const fn epoch_start(height: u32) -> u32 {
-    height.saturating_sub(height % RETARGET_INTERVAL)
-}
-
-fn add_work(sum: u128, target: &Target) -> Result<u128> {
-    let work = target.work().map_err(|_| PoolError::BadTarget)?;
-    Ok(sum.checked_add(work).ok_or(PoolError::Overflow)?)
 }
 
 const fn refusal(error: HeaderError) -> PoolError {
