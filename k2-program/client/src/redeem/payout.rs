@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use bitcoin::{Block, BlockHash, OutPoint, Transaction, TxOut, Txid};
+use k2_interface::bitcoin::redeem_ids::is_payout;
 use k2_interface::bitcoin::{RedeemIds, ScriptPubkey};
 use k2_interface::state::{Redemption, RedemptionState};
 use serde::Serialize;
@@ -56,9 +57,8 @@ pub(super) fn naming(block: &Block) -> Vec<Naming> {
         .collect()
 }
 
-/// Which of these transactions' outputs settle which redemption. An output is taken for one redemption only, and none that
-/// is in `used`; of several that are enough the smallest, so that one payment to many redemptions of one script suffices
-/// for all.
+/// Which of these transactions' outputs settle which redemption, as [`is_payout`] has it. An output is taken for one
+/// redemption only, and none that is in `used`; where several would do, the smallest.
 pub(super) fn payouts(
     naming: &[Naming],
     (height, block): (u32, BlockHash),
@@ -76,10 +76,7 @@ pub(super) fn payouts(
             let id = redemption.id.get();
             let is_open = redemption.state == RedemptionState::Open as u8;
             let is_paid = found.iter().any(|payout| payout.redemption == id);
-            let is_named = transaction.output.iter().any(|output| {
-                RedeemIds::parse(output.script_pubkey.as_bytes()).is_ok_and(|ids| ids.contains(id))
-            });
-            if !is_open || is_paid || !is_named || height <= redemption.requested_height.get() {
+            if !is_open || is_paid || height <= redemption.requested_height.get() {
                 continue;
             }
             let Ok(script) = ScriptPubkey::from_packed(&redemption.script) else {
@@ -92,10 +89,15 @@ pub(super) fn payouts(
                 let taken = |payout: &Payout| OutPoint::new(payout.txid, payout.vout) == outpoint;
                 !found.iter().any(taken) && !used.contains(&outpoint.into())
             };
+            let scripts = transaction
+                .output
+                .iter()
+                .map(|output| output.script_pubkey.as_bytes());
             let output = (0..)
                 .zip(&transaction.output)
                 .filter(|(vout, output)| {
-                    output.script_pubkey.as_bytes() == script.as_bytes()
+                    is_payout(scripts.clone(), id, *vout) == Some(true)
+                        && output.script_pubkey.as_bytes() == script.as_bytes()
                         && output.value.to_sat() >= least
                         && is_free(*vout)
                 })

@@ -136,7 +136,9 @@ impl Settler {
                 Err(ProveError::NoWay(no_way)) => (None, Some(no_way.to_string())),
                 Err(error) => return Err(error.into()),
             };
-            tracing::info!(redemption = payout.redemption, txid = %payout.txid, ?waiting, "settling");
+            if let Some(signature) = &signature {
+                tracing::info!(redemption = payout.redemption, txid = %payout.txid, %signature, "settled");
+            }
             settled.push(Settled {
                 payout,
                 signature,
