@@ -150,6 +150,7 @@ numbered! {
         IdNotNamed = 706 => "the transaction does not name this redemption in an OP_RETURN output",
         TooFewTokens = 707 => "the token account holds less than the amount",
         RedemptionOpen = 708 => "the redemption is still open: it can be closed once it is settled or refunded",
+        OtherPayout = 709 => "the output pays another redemption: of several that are named each is paid by the output at its place",
     }
 }
 

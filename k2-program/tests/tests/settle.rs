@@ -264,7 +264,7 @@ fn a_redemption_is_settled_until_it_is_refunded() {
     k2.relay_on(&chain);
     let proof = chain.payment_proof(height, 1);
     let refund = k2.refund_redeem(1, owner);
-    k2.send("one is refunded", refund.clone()).must_succeed();
+    k2.send("one is refunded", refund).must_succeed();
     let settle = k2.settle(1, &proof);
     k2.must_refuse("it cannot be settled", settle, PoolError::RedemptionNotOpen);
     let settle = k2.settle(0, &proof);
@@ -299,7 +299,7 @@ fn one_output_settles_one_redemption() {
     let settle = k2.settle(0, &proof);
     k2.send("the first one", settle).must_succeed();
     let same = k2.settle(1, &proof);
-    k2.must_refuse("by the same output", same, PoolError::AlreadyUsed);
+    k2.must_refuse("by the same output", same, PoolError::OtherPayout);
     let second = proof.vout(2);
     let settle = k2.settle(1, &second);
     k2.send("by its own", settle).must_succeed();
@@ -395,6 +395,6 @@ fn one_block_below_the_horizon_is_too_late() {
     chain.mine(proof.height + horizon + 1 - chain.tip());
     k2.relay_on(&chain);
     k2.walk_down(0, &chain, proof.height);
-    let settle = k2.settle(0, &proof.clone().at_cursor(0));
+    let settle = k2.settle(0, &proof.at_cursor(0));
     k2.must_refuse("too late", settle, PoolError::BelowHorizon);
 }

@@ -7,6 +7,8 @@
 //! Bit `i` of the bitmap (byte `i / 8`, least significant bit first) names redemption `first_id + i`. There is one form of
 //! a set: its first bit is set, its last byte is not zero, the push is the shortest. 77 bytes are what fits the 80 bytes
 //! that relaying nodes have allowed in such an output since 2014 (`MAX_OP_RETURN_RELAY`, with the opcodes 83).
+//!
+//! Which output pays which of them is [`is_payout`]'s to say.
 
 use alloc::vec::Vec;
 
@@ -114,6 +116,22 @@ impl<'a> RedeemIds<'a> {
             .filter_map(move |bit| first.checked_add(bit))
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.bitmap
+            .iter()
+            .map(|byte| byte.count_ones() as usize)
+            .sum()
+    }
+
+    /// How many of them are below this one, if it is named.
+    #[must_use]
+    pub fn rank(&self, id: u64) -> Option<usize> {
+        self.contains(id)
+            .then(|| self.ids().take_while(|other| *other < id).count())
+    }
+
     /// The script that names these ids, given in any order. For the host: it allocates.
     ///
     /// # Errors
@@ -147,4 +165,35 @@ impl<'a> RedeemIds<'a> {
         script.extend_from_slice(&bitmap[..len]);
         Ok(script)
     }
+}
+
+/// Whether a transaction with these output scripts pays redemption `id` by its output `vout`; `None` where it does not name
+/// it.
+///
+/// A transaction that names one redemption pays it by whichever output is sufficient. Of several the first is paid by the
+/// first output, the second by the second, and so on, outputs of data (OP_RETURN) not counted: if any sufficient output would
+/// do, then of two redemptions to one script the little one could be settled by the large one's output, and the large one,
+/// which nothing is left for, be refunded though it was paid.
+#[must_use]
+pub fn is_payout<'a>(
+    scripts: impl Iterator<Item = &'a [u8]> + Clone,
+    id: u64,
+    vout: u32,
+) -> Option<bool> {
+    let mut named = 0;
+    let mut rank = None;
+    for ids in scripts
+        .clone()
+        .filter_map(|script| RedeemIds::parse(script).ok())
+    {
+        named += ids.count();
+        rank = rank.or_else(|| ids.rank(id));
+    }
+    let rank = rank?;
+    let place = (0..)
+        .zip(scripts)
+        .filter(|(_, script)| script.first() != Some(&OP_RETURN))
+        .map(|(place, _): (u32, _)| place)
+        .nth(rank);
+    Some(named == 1 || place == Some(vout))
 }

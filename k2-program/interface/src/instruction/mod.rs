@@ -220,7 +220,8 @@ instructions! {
     RequestRedeem = 34 { args: RequestRedeem }
 
     /// Burns a redemption's tokens against the proof that it was paid: a later block, an output to its script of at
-    /// least amount - max_fee, and its id in an OP_RETURN output. Anybody may.
+    /// least amount - max_fee, and its id in an OP_RETURN output. Where others are named there too, the output must be
+    /// at its id's place among them. Anybody may.
     SettleRedeem = 35 { args: ProveOutput; proof }
 
     /// Returns the tokens of a redemption that expired. Anybody may.

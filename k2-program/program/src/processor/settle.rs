@@ -1,7 +1,8 @@
 //! What ends a redemption for good: the proof that it was paid.
 
 use k2_interface::PoolError;
-use k2_interface::bitcoin::{PaymentProof, RedeemIds, Transaction};
+use k2_interface::bitcoin::PaymentProof;
+use k2_interface::bitcoin::redeem_ids::is_payout;
 use k2_interface::instruction::ProveOutput;
 use k2_interface::state::{Config, Kind, Pause, Redemption, RedemptionState, Relay};
 
@@ -74,11 +75,12 @@ pub(super) fn settle(context: &Context<'_, '_>, args: &ProveOutput, inline: &[u8
     if output.value < least {
         return Err(PoolError::Underpaid.into());
     }
-    if !names(&proven.transaction, redemption.id.get()) {
-        return Err(PoolError::IdNotNamed.into());
+    let scripts = proven.transaction.outputs().map(|output| output.script);
+    if !is_payout(scripts, redemption.id.get(), args.vout).ok_or(PoolError::IdNotNamed)? {
+        return Err(PoolError::OtherPayout.into());
     }
 
-    // Two redemptions to one script need two outputs, though one transaction may name both.
+    // An output that two lists of ids give to two redemptions is only one payment.
     let outpoint = Outpoint {
         txid: &proven.txid,
         vout: args.vout,
@@ -98,12 +100,4 @@ pub(super) fn settle(context: &Context<'_, '_>, args: &ProveOutput, inline: &[u8
     config.totals.burned = burned.ok_or(PoolError::Overflow)?.into();
     config.totals.escrowed = escrowed.ok_or(PoolError::Overflow)?.into();
     pool.burn(escrow, mint, amount)
-}
-
-/// Whether an OP_RETURN output names this redemption.
-fn names(transaction: &Transaction<'_>, id: u64) -> bool {
-    transaction
-        .outputs()
-        .filter_map(|output| RedeemIds::parse(output.script).ok())
-        .any(|ids| ids.contains(id))
 }

@@ -158,7 +158,7 @@ impl Walk {
             && height > redemption.requested
             && script == redemption.script
             && paid >= redemption.amount - redemption.max_fee
-            && payout.ids.contains(&id)
+            && (payout.ids == [id] || payout.ids.get(vout) == Some(&id))
             && !model.payouts.contains_key(&outpoint);
         let call = self.world.settle(id, &proof);
         let payer = self.world.payer;

@@ -6,7 +6,7 @@ use bitcoin::Script;
 use bitcoin::script::Instruction;
 use proptest::prelude::*;
 
-use crate::bitcoin::redeem_ids::MAX_SPAN;
+use crate::bitcoin::redeem_ids::{MAX_SPAN, is_payout};
 use crate::bitcoin::{RedeemIds, RedeemIdsError};
 
 fn script(payload: &[u8]) -> Vec<u8> {
@@ -171,6 +171,47 @@ proptest! {
             }
             let at = at.index(bytes.len());
             bytes[at] = byte;
+        }
+    }
+}
+
+#[test]
+fn each_redemption_has_its_output() {
+    let names = |ids: &[u64]| RedeemIds::encode(ids).unwrap();
+    let pays = |outputs: &[&[u8]], id| {
+        (0..5)
+            .map(|vout| is_payout(outputs.iter().copied(), id, vout))
+            .collect::<Option<Vec<bool>>>()
+            .map(|all| (0..5).filter(|vout| all[*vout]).collect::<Vec<_>>())
+    };
+    let (one, other): (&[u8], &[u8]) = (&[0, 1], &[0, 2]);
+    // Whatever pays the only one.
+    let single = names(&[7]);
+    assert_eq!(pays(&[one, &single, other], 7), Some(vec![0, 1, 2, 3, 4]));
+    assert_eq!(pays(&[one, &single, other], 8), None);
+    assert_eq!(pays(&[one, &[0x6a]], 7), None);
+    assert_eq!(pays(&[], 7), None);
+    // Several are paid in their order, data not counted.
+    let several = names(&[300, 7, 9]);
+    let outputs = [one, &several, one, &[0x6a, 1, 9], other];
+    assert_eq!(pays(&outputs, 7), Some(vec![0]));
+    assert_eq!(pays(&outputs, 9), Some(vec![2]));
+    assert_eq!(pays(&outputs, 300), Some(vec![4]));
+    assert_eq!(pays(&outputs, 8), None);
+    // There is none for the last one.
+    assert_eq!(pays(&outputs[..3], 300), Some(vec![]));
+    // Two lists: each counts from the beginning.
+    assert_eq!(pays(&[&single, one, &names(&[8]), other], 8), Some(vec![1]));
+}
+
+proptest! {
+    #[test]
+    fn ranks_count_those_below(ids in prop::collection::btree_set(1000_u64..1500, 1..60)) {
+        let bytes = RedeemIds::encode(&ids.iter().copied().collect::<Vec<_>>()).unwrap();
+        let parsed = RedeemIds::parse(&bytes).unwrap();
+        prop_assert_eq!(parsed.count(), ids.len());
+        for id in 990..1510 {
+            prop_assert_eq!(parsed.rank(id), ids.iter().position(|other| *other == id));
         }
     }
 }

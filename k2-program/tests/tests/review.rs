@@ -1,0 +1,119 @@
+//! What a review of the whole program found, each as the attack it was.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bitcoin::TxOut;
+use k2_interface::PoolError;
+use k2_interface::bitcoin::RedeemIds;
+use k2_interface::state::{Kind, PackedScript, Redemption, RedemptionState};
+use k2_tests::bitcoin::{Chain, Proof, data_output, output, payment, somebodys_coin};
+use k2_tests::minting::{REWARD, REWARDED};
+use k2_tests::{BTC, World, scripts};
+use solana_pubkey::Pubkey;
+
+const MAX_FEE: u64 = 10_000;
+/// Above the least redemption.
+const LITTLE: u64 = BTC / 100;
+
+/// A pool that has minted a coinbase, of which somebody holds two BTC; and the chain.
+fn redeemable(story: &str) -> (World, Chain, Pubkey) {
+    let (mut k2, chain) = World::matured(story);
+    let mint = k2.mint_coinbase(&chain.coinbase_proof(REWARDED));
+    k2.send("a coinbase is minted", mint).must_succeed();
+    let owner = k2.somebody("owner");
+    let (tokens, _) = k2.associated(owner);
+    let (mint, authority) = (k2.mint_key(), k2.token_authority_key());
+    let vault = k2.vault_key();
+    k2.k2.set_token_account(tokens, mint, owner, 2 * BTC);
+    k2.k2
+        .set_token_account(vault, mint, authority, REWARD - 2 * BTC);
+    (k2, chain, owner)
+}
+
+fn destination() -> PackedScript {
+    scripts::p2wpkh("owner's wallet")
+}
+
+#[track_caller]
+fn request(k2: &mut World, owner: Pubkey, amount: u64) -> u64 {
+    let id = k2.config().totals.redemptions.get();
+    let request = k2.request_redeem(owner, amount, MAX_FEE, destination());
+    k2.send("a redemption is requested", request).must_succeed();
+    id
+}
+
+fn names(ids: &[u64]) -> TxOut {
+    data_output(RedeemIds::encode(ids).unwrap())
+}
+
+fn pays(sats: u64) -> TxOut {
+    output(&destination(), sats)
+}
+
+/// A payout with these outputs that has six confirmations.
+fn paid(k2: &mut World, chain: &mut Chain, outputs: Vec<TxOut>) -> Proof {
+    let height = chain.include(vec![payment(&[somebodys_coin("custody's")], outputs)]);
+    chain.mine(5);
+    k2.relay_on(chain);
+    chain.payment_proof(height, 1)
+}
+
+fn state(k2: &World, id: u64) -> u8 {
+    let redemption: Redemption = k2.read(k2.redemption_key(id), Kind::Redemption);
+    redemption.state
+}
+
+/// A little and a large redemption to one script, paid in one transaction. Whoever settled the little one by the large
+/// output left the large one an output that was not enough: it was paid, and after its expiry refunded as well.
+#[test]
+fn the_large_payout_cannot_be_spent_on_the_little_redemption() {
+    for little_first in [true, false] {
+        let story = format!("review/swapped_payouts_{little_first}");
+        let (mut k2, mut chain, owner) = redeemable(&story);
+        let amounts = if little_first {
+            [LITTLE, BTC]
+        } else {
+            [BTC, LITTLE]
+        };
+        for (id, amount) in (0..).zip(amounts) {
+            assert_eq!(request(&mut k2, owner, amount), id);
+        }
+        let outputs = vec![
+            pays(amounts[0] - MAX_FEE),
+            names(&[0, 1]),
+            pays(amounts[1] - MAX_FEE),
+            output(&scripts::p2wsh("change"), 7 * BTC),
+        ];
+        let proof = paid(&mut k2, &mut chain, outputs);
+        let own = [proof.clone(), proof.vout(2)];
+        let (little, large) = if little_first { (0, 1) } else { (1, 0) };
+        let swapped = k2.settle(little, &own[large as usize]);
+        k2.must_refuse("by the other's output", swapped, PoolError::OtherPayout);
+        for (id, proof) in (0..).zip(&own) {
+            let settle = k2.settle(id, proof);
+            k2.send("by its own", settle).must_succeed();
+            assert_eq!(state(&k2, id), RedemptionState::Settled as u8);
+        }
+        assert_eq!(k2.config().totals.escrowed.get(), 0);
+        assert_eq!(k2.config().totals.burned.get(), BTC + LITTLE);
+    }
+}
+
+/// Two lists of ids give one output to two redemptions: it is one payment all the same.
+#[test]
+fn an_output_given_to_two_redemptions_settles_one() {
+    let (mut k2, mut chain, owner) = redeemable("review/two_lists");
+    for id in [0, 1] {
+        assert_eq!(request(&mut k2, owner, LITTLE), id);
+    }
+    let proof = paid(
+        &mut k2,
+        &mut chain,
+        vec![names(&[0]), pays(BTC), names(&[1])],
+    )
+    .vout(1);
+    let settle = k2.settle(0, &proof);
+    k2.send("the first one", settle).must_succeed();
+    let again = k2.settle(1, &proof);
+    k2.must_refuse("the second one", again, PoolError::AlreadyUsed);
+}
