@@ -44,7 +44,7 @@ fn a_deposit_is_minted_once_and_so_are_its_coins() {
     assert_eq!(k2.k2.lamports(&k2.payer), lamports - 3 * rent);
     k2.must_refuse("again", mint, PoolError::AlreadyUsed);
 
-    let second = proof.clone().vout(2);
+    let second = proof.vout(2);
     let mint = k2.mint_deposit(&second);
     k2.send("its other output", mint.clone()).must_succeed();
     k2.must_have_minted(&before, 3 * BTC);

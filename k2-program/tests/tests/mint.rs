@@ -222,7 +222,7 @@ fn minting_can_be_paused() {
     k2.send("minting is paused", pause).must_succeed();
     let mint = k2.mint_coinbase(&chain.coinbase_proof(21));
     k2.must_refuse("a coinbase", mint.clone(), PoolError::Paused);
-    let mut longer = chain.clone();
+    let mut longer = chain;
     let height = longer.include(vec![deposit(BTC)]);
     longer.mine(5);
     k2.relay_on(&longer);

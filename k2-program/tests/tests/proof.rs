@@ -150,7 +150,7 @@ fn malformed_coinbase_proofs() {
             PoolError::NotCoinbase,
         ),
     ];
-    let mut richer = tx.clone();
+    let mut richer = tx;
     richer[value_at] ^= 1;
     bad.push(("a sat more", with_tx(&richer), PoolError::WrongMerkleRoot));
     for (step, bytes, error) in bad {
