@@ -33,6 +33,24 @@ fn three_nodes_play_whole_rounds_and_agree() {
         assert_eq!(sum, 1_000_000_000);
     }
     assert!(report["pool_blocks"].as_u64().unwrap() > 0);
+    // Everybody holds what it earned, in tokens that Bitcoin's proof of work backs.
+    let k2 = &report["k2"];
+    let number = |value: &Value| value.as_u64().unwrap();
+    assert!(number(&k2["supply"]) > 0);
+    assert_eq!(
+        number(&k2["supply"]),
+        number(&k2["proved"]) - number(&k2["burned"])
+    );
+    assert_eq!(k2["finalized_round"], 2);
+    let earned = report["earned"].as_array().unwrap();
+    assert_eq!(earned.len(), 9);
+    let held: u64 = earned.iter().map(|one| number(&one["wrapped_sats"])).sum();
+    assert_eq!(held, number(&k2["finalized_total"]));
+    assert_eq!(held + number(&k2["vault"]), number(&k2["supply"]));
+    for round in rounds {
+        assert!(number(&round["payment"]["minted"]) > 0, "{round}");
+        assert_eq!(round["payment"]["identical"], true);
+    }
     assert!(progress.contains("round 2 of 3"), "{progress}");
 }
 

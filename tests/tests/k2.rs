@@ -1,0 +1,400 @@
+//! The way of the money on K2 as its users go it: a devnet that pays, a stock wallet, the commands `orcapool k2 ...`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use k2_interface::bitcoin::RedeemIds;
+use orcapool::devnet::orca::OrcaNode;
+use orcapool_tests::orcapool_binary;
+use serde_json::{Value, json};
+use work::{RoundNumber, TaskId};
+
+/// A devnet that was left running with `--keep`.
+struct Devnet {
+    process: Child,
+    _guard: tempfile::TempDir,
+    dir: PathBuf,
+    rpc: String,
+    program: String,
+    mint: String,
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        let _ = Command::new("kill")
+            .args(["-INT", &self.process.id().to_string()])
+            .status();
+        let _ = self.process.wait();
+    }
+}
+
+/// A process that is killed when the test ends.
+struct Keeper(Child);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Devnet {
+    fn start() -> Self {
+        let guard = tempfile::tempdir().unwrap();
+        let dir = guard.path().join("devnet");
+        let mut process = Command::new(orcapool_binary().unwrap())
+            .args([
+                "devnet",
+                "--keep",
+                "--rounds",
+                "1",
+                "--round-seconds",
+                "5",
+                "--dir",
+            ])
+            .arg(&dir)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut progress = BufReader::new(process.stderr.take().unwrap());
+        let mut seen = String::new();
+        let line = loop {
+            let mut line = String::new();
+            assert!(
+                progress.read_line(&mut line).unwrap() > 0,
+                "it ended:\n{seen}"
+            );
+            seen.push_str(&line);
+            if line.contains("wrapped BTC") && line.contains("K2 ") {
+                break line;
+            }
+        };
+        // Somebody must go on reading, or it would wait for ever to write.
+        std::thread::spawn(move || progress.read_to_end(&mut Vec::new()));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let after = |name: &str| {
+            let at = words.iter().position(|word| *word == name).unwrap();
+            words[at + 1].to_owned()
+        };
+        Self {
+            process,
+            rpc: after("K2"),
+            program: after("program"),
+            mint: after("BTC"),
+            _guard: guard,
+            dir,
+        }
+    }
+
+    fn keypair(&self, name: &str) -> PathBuf {
+        self.dir.join("keys").join(format!("{name}.json"))
+    }
+
+    fn config(&self, node: &str) -> PathBuf {
+        self.dir.join(node).join("orcapool.toml")
+    }
+
+    fn k2(&self, keypair: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(orcapool_binary().unwrap());
+        command
+            .arg("k2")
+            .args(args)
+            .args([
+                "--rpc",
+                &self.rpc,
+                "--program",
+                &self.program,
+                "--json",
+                "-c",
+            ])
+            .arg(self.config("node-1"))
+            .arg("-k")
+            .arg(self.keypair(keypair));
+        command
+    }
+
+    /// Runs `orcapool k2 ...` and returns the JSON it prints, line by line.
+    fn run(&self, keypair: &str, args: &[&str]) -> Vec<Value> {
+        let output = self.k2(keypair, args).output().unwrap();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {complained}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Runs `orcapool k2 ...`, which must fail, and returns why.
+    fn refused(&self, keypair: &str, args: &[&str]) -> String {
+        let output = self.k2(keypair, args).output().unwrap();
+        assert!(
+            !output.status.success(),
+            "{args:?} was done: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn status(&self) -> Value {
+        self.run("payer", &["status"]).remove(0)
+    }
+
+    /// A number of the configuration account.
+    fn total(&self, name: &str) -> u64 {
+        self.status()["config"]["totals"][name].as_u64().unwrap()
+    }
+
+    async fn rpc(&self, method: &str, params: Value) -> Value {
+        call(&self.rpc, None, method, params).await
+    }
+
+    async fn fund(&self, keypair: &str) {
+        let file = std::fs::read(self.keypair(keypair)).unwrap();
+        let key: Vec<u8> = serde_json::from_slice(&file).unwrap();
+        let address = work::K2Address::from_bytes(key[32..].try_into().unwrap()).to_string();
+        self.rpc("requestAirdrop", json!([address, 5_000_000_000_u64]))
+            .await;
+        until("the faucet pays", || async {
+            self.rpc(
+                "getBalance",
+                json!([address, { "commitment": "processed" }]),
+            )
+            .await["value"]
+                != 0
+        })
+        .await;
+    }
+
+    /// Bitcoin RPC of the devnet's node, as its configuration says it.
+    async fn bitcoin(&self, path: &str, method: &str, params: Value) -> Value {
+        let config: toml::Table =
+            toml::from_str(&std::fs::read_to_string(self.config("node-1")).unwrap()).unwrap();
+        let node = &config["bitcoin"]["nodes"][0];
+        let cookie = std::fs::read_to_string(node["cookie_file"].as_str().unwrap()).unwrap();
+        let url = format!("{}{path}", node["url"].as_str().unwrap());
+        call(&url, Some(&cookie), method, params).await
+    }
+
+    async fn mine(&self, blocks: u32) {
+        // An output script nobody can spend: `raw(6a)`.
+        self.bitcoin(
+            "",
+            "generatetodescriptor",
+            json!([blocks, "raw(6a)#4mhr9ur5"]),
+        )
+        .await;
+    }
+}
+
+async fn call(url: &str, cookie: Option<&str>, method: &str, params: Value) -> Value {
+    let mut request = reqwest::Client::new()
+        .post(url)
+        .json(&json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }));
+    if let Some((user, password)) = cookie.and_then(|cookie| cookie.split_once(':')) {
+        request = request.basic_auth(user, Some(password));
+    }
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+    answer["result"].clone()
+}
+
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// What `supply = proved - burned` and `vault + escrow + holders = supply` say.
+fn books_balance(status: &Value) {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let totals = &status["config"]["totals"];
+    assert_eq!(
+        number(&status["supply"]),
+        number(&totals["proved_in"]) - number(&totals["burned"]),
+        "{status}"
+    );
+    assert_eq!(
+        number(&status["vault"]),
+        number(&totals["proved_in"]) - number(&totals["claimed"])
+    );
+    assert_eq!(number(&status["escrow"]), number(&totals["escrowed"]));
+}
+
+const HOLDER: &str = "node-1-stratum-miner";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn miners_are_paid_spend_and_redeem() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let devnet = Devnet::start();
+    let status = devnet.status();
+    books_balance(&status);
+    assert_eq!(status["config"]["rewards"]["round"], 0, "{status:#}");
+    assert_eq!(status["operators"].as_array().unwrap().len(), 3);
+
+    a_stock_wallet_reads_and_transfers(&devnet);
+    what_is_claimed_is_claimed_once(&devnet);
+    a_redemption_is_paid_and_settled(&devnet).await;
+    a_redemption_nobody_pays_is_refunded(&devnet).await;
+    books_balance(&devnet.status());
+    keepers_see_the_next_round_through(&devnet).await;
+    books_balance(&devnet.status());
+}
+
+/// `@solana/web3.js` and `@solana/spl-token`, unmodified.
+fn a_stock_wallet_reads_and_transfers(devnet: &Devnet) {
+    let modules = std::env::var_os("ORCAPOOL_WEB3")
+        .expect("ORCAPOOL_WEB3 is not set: run scripts/test, which gets @solana/web3.js");
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../k2-program/local/web3/wrapped.test.mjs");
+    let output = Command::new("node")
+        .args(["--test", "--test-reporter=spec"])
+        .arg(script)
+        .env("ORCAPOOL_WEB3", modules)
+        .env("K2_RPC_URL", &devnet.rpc)
+        .env("WRAPPED_MINT", &devnet.mint)
+        .env("HOLDER_KEYPAIR", devnet.keypair(HOLDER))
+        .stdin(Stdio::null())
+        .output()
+        .expect("node cannot be run: it is needed for this test");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("pass 2"), "{said}");
+}
+
+fn what_is_claimed_is_claimed_once(devnet: &Devnet) {
+    let claimed = devnet.total("claimed");
+    let again = devnet.run(HOLDER, &["claim"]);
+    assert_eq!(again[0]["amount"], 0, "{again:?}");
+    assert_eq!(devnet.total("claimed"), claimed);
+    let other = devnet.refused("authority", &["claim"]);
+    assert!(
+        other.contains("has no entry in the list of round 0"),
+        "{other}"
+    );
+}
+
+async fn a_redemption_is_paid_and_settled(devnet: &Devnet) {
+    devnet.fund(HOLDER).await;
+    devnet.bitcoin("", "createwallet", json!(["custody"])).await;
+    let change = devnet
+        .bitcoin("/wallet/custody", "getnewaddress", json!([]))
+        .await;
+    devnet
+        .bitcoin("", "generatetoaddress", json!([101, change]))
+        .await;
+    let to = devnet
+        .bitcoin("/wallet/custody", "getnewaddress", json!([]))
+        .await;
+    let request = [
+        "redeem",
+        "--amount",
+        "2000000",
+        "--max-fee",
+        "5000",
+        "--to",
+        to.as_str().unwrap(),
+    ];
+
+    // A redemption's time is counted from the relay's tip.
+    devnet.run("payer", &["relay"]);
+    // What would happen is shown, and does not happen.
+    let mut dry = request.to_vec();
+    dry.push("--dry-run");
+    let shown = devnet.run(HOLDER, &dry).remove(0);
+    assert!(shown["would"]["failure"].is_null(), "{shown:#}");
+    assert!(shown["would"]["units"].as_u64().unwrap() > 0);
+    assert_eq!(devnet.total("redemptions"), 0);
+
+    let id = devnet.run(HOLDER, &request)[0]["redemption"]
+        .as_u64()
+        .unwrap();
+    assert_eq!(devnet.total("escrowed"), 2_000_000);
+    let early = devnet.refused(HOLDER, &["redeem", "--refund", "0"]);
+    assert!(early.contains("not expired"), "{early}");
+
+    // Custody pays, and names the redemption.
+    let script = RedeemIds::encode(&[id]).unwrap();
+    let data = hex::encode(&script[2..]);
+    let sent = devnet
+        .bitcoin(
+            "/wallet/custody",
+            "send",
+            json!([[{ to.as_str().unwrap(): 0.01995 }, { "data": data }], null, "unset", 2]),
+        )
+        .await;
+    devnet.mine(8).await;
+    devnet.run("payer", &["relay"]);
+    let settled = devnet.run("payer", &["settle"]);
+    assert_eq!(settled[0][0]["txid"], sent["txid"], "{settled:?}");
+    assert_eq!(devnet.total("burned"), 2_000_000);
+    assert_eq!(devnet.total("escrowed"), 0);
+    // Nothing is left to settle, and the rent comes back.
+    assert_eq!(devnet.run("payer", &["settle"])[0], json!([]));
+    let closed = devnet.run(HOLDER, &["close"]);
+    assert_eq!(closed[0]["action"], "close redemption 0");
+}
+
+async fn a_redemption_nobody_pays_is_refunded(devnet: &Devnet) {
+    let to = devnet
+        .bitcoin("/wallet/custody", "getnewaddress", json!([]))
+        .await;
+    let request = ["redeem", "--amount", "50000", "--to", to.as_str().unwrap()];
+    let id = devnet.run(HOLDER, &request)[0]["redemption"].to_string();
+    devnet.mine(150).await;
+    devnet.run("payer", &["relay"]);
+    devnet.run(HOLDER, &["redeem", "--refund", &id]);
+    assert_eq!(devnet.total("escrowed"), 0);
+    let again = devnet.refused(HOLDER, &["redeem", "--refund", &id]);
+    assert!(again.contains("settled or refunded"), "{again}");
+}
+
+/// Nobody types a command: three operators' `orcapool k2 keep` bring the next round into force.
+async fn keepers_see_the_next_round_through(devnet: &Devnet) {
+    let nodes: Vec<(OrcaNode, String)> = (1..=3)
+        .map(|number| {
+            let name = format!("node-{number}");
+            let config: toml::Table =
+                toml::from_str(&std::fs::read_to_string(devnet.config(&name)).unwrap()).unwrap();
+            let key = config["task"]["node"].as_str().unwrap().parse().unwrap();
+            let url = format!("http://{}", config["http"]["listen"].as_str().unwrap());
+            (OrcaNode::new(name, url.clone(), key).unwrap(), url)
+        })
+        .collect();
+    let config: toml::Table =
+        toml::from_str(&std::fs::read_to_string(devnet.config("node-1")).unwrap()).unwrap();
+    let task: TaskId = config["task"]["id"].as_str().unwrap().parse().unwrap();
+    let round = RoundNumber::new(1).unwrap();
+    let mut submissions = Vec::new();
+    for (node, _) in &nodes {
+        node.task(round.next()).await.unwrap();
+    }
+    for (node, _) in &nodes {
+        submissions.push(node.submission(task, round).await.unwrap());
+    }
+    for (node, _) in &nodes {
+        node.distribution(round, 1_000, &submissions).await.unwrap();
+    }
+    devnet.mine(100).await;
+    let log =
+        |name: &str| std::fs::File::create(devnet.dir.join(format!("{name}-keep.log"))).unwrap();
+    let _keepers: Vec<Keeper> = nodes
+        .iter()
+        .map(|(node, url)| {
+            let mut command = devnet.k2(&node.name, &["keep", "--every", "1", "--node", url]);
+            let command = command.stdout(Stdio::null()).stderr(log(&node.name));
+            Keeper(command.spawn().unwrap())
+        })
+        .collect();
+    until(
+        "round 1 is in force (see what the keepers said)",
+        || async { devnet.status()["config"]["rewards"]["round"] == 1 },
+    )
+    .await;
+    let paid = devnet.run(HOLDER, &["claim", "--from", &nodes[1].1]);
+    assert!(paid[0]["amount"].as_u64().unwrap() > 0, "{paid:?}");
+}
