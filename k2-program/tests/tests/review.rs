@@ -5,7 +5,7 @@
 use bitcoin::TxOut;
 use k2_interface::PoolError;
 use k2_interface::bitcoin::RedeemIds;
-use k2_interface::state::{Kind, PackedScript, Redemption, RedemptionState};
+use k2_interface::state::{Kind, PackedScript, Pause, Redemption, RedemptionState};
 use k2_tests::bitcoin::{Chain, Proof, data_output, output, payment, somebodys_coin};
 use k2_tests::minting::{REWARD, REWARDED};
 use k2_tests::{BTC, World, scripts};
@@ -116,4 +116,24 @@ fn an_output_given_to_two_redemptions_settles_one() {
     k2.send("the first one", settle).must_succeed();
     let again = k2.settle(1, &proof);
     k2.must_refuse("the second one", again, PoolError::AlreadyUsed);
+}
+
+/// A guardian who stopped settlements until the expiry let the redemptions that had been paid be refunded as well, and
+/// refunds cannot be stopped.
+#[test]
+fn a_pause_does_not_let_what_was_paid_be_refunded() {
+    let (mut k2, mut chain, owner) = redeemable("review/paused_settlement");
+    assert_eq!(request(&mut k2, owner, BTC), 0);
+    let pause = k2.pause(k2.guardian, Pause::ALL);
+    k2.send("everything is paused", pause).must_succeed();
+    let proof = paid(&mut k2, &mut chain, vec![pays(BTC - MAX_FEE), names(&[0])]);
+    let settle = k2.settle(0, &proof);
+    k2.send("what was paid is settled", settle).must_succeed();
+    let redemption: Redemption = k2.read(k2.redemption_key(0), Kind::Redemption);
+    chain.mine(redemption.expires_height.get() - chain.tip());
+    k2.relay_on(&chain);
+    let refund = k2.refund_redeem(0, owner);
+    k2.must_refuse("and never refunded", refund, PoolError::RedemptionNotOpen);
+    assert_eq!(k2.k2.token_balance(&k2.associated(owner).0), BTC);
+    assert_eq!(k2.config().totals.burned.get(), BTC);
 }

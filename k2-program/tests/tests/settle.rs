@@ -4,9 +4,7 @@
 
 use bitcoin::{Transaction, TxOut};
 use k2_interface::bitcoin::RedeemIds;
-use k2_interface::state::{
-    Kind, MAX_REORG, PackedScript, Pause, Record, Redemption, RedemptionState,
-};
+use k2_interface::state::{Kind, MAX_REORG, PackedScript, Record, Redemption, RedemptionState};
 use k2_interface::{AccountFault, PoolError};
 use k2_tests::bitcoin::{Chain, Proof, Template, data_output, output, payment, somebodys_coin};
 use k2_tests::minting::{REWARD, REWARDED};
@@ -305,21 +303,6 @@ fn one_output_settles_one_redemption() {
     k2.send("by its own", settle).must_succeed();
     assert_eq!(k2.config().totals.burned.get(), 2 * BTC);
     assert_eq!(k2.config().totals.escrowed.get(), 0);
-}
-
-#[test]
-fn settling_can_be_paused() {
-    let outputs = vec![output(&destination(), LEAST), names(&[0])];
-    let (mut k2, _, _, proof) = paid("settle/paused", payout(outputs));
-    let pause = k2.pause(k2.guardian, Pause::Redeem as u8);
-    k2.send("redemptions are paused", pause).must_succeed();
-    let settle = k2.settle(0, &proof);
-    k2.must_refuse("a payout", settle.clone(), PoolError::Paused);
-    let resume = k2.resume(k2.authority, Pause::Redeem as u8);
-    k2.send("they are resumed", resume).must_succeed();
-    let pause = k2.pause(k2.guardian, Pause::ALL & !(Pause::Redeem as u8));
-    k2.send("all else is paused", pause).must_succeed();
-    k2.send("a payout", settle).must_succeed();
 }
 
 #[test]

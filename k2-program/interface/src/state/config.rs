@@ -160,7 +160,7 @@ pod! {
 
 account!(Config, 682, [Config]);
 
-/// What can be paused; bits of [`Config::paused`]. Headers, refunds and closing accounts never are.
+/// What can be paused; bits of [`Config::paused`]. Headers, settlements, refunds and closing accounts never are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Pause {
@@ -170,7 +170,7 @@ pub enum Pause {
     Rounds = 2,
     /// Claim.
     Claim = 4,
-    /// RequestRedeem and SettleRedeem.
+    /// RequestRedeem.
     Redeem = 8,
 }
 

@@ -4,7 +4,7 @@ use k2_interface::PoolError;
 use k2_interface::bitcoin::PaymentProof;
 use k2_interface::bitcoin::redeem_ids::is_payout;
 use k2_interface::instruction::ProveOutput;
-use k2_interface::state::{Config, Kind, Pause, Redemption, RedemptionState, Relay};
+use k2_interface::state::{Config, Kind, Redemption, RedemptionState, Relay};
 
 use super::mint::pays;
 use super::proof::{self, refusal};
@@ -15,7 +15,8 @@ use crate::hash::sha256;
 use crate::token::{Pool, require_system_program};
 
 /// SettleRedeem. For as long as nobody has refunded it, also after its expiry: the payment was made, and not to count it would
-/// be the custodians' loss.
+/// be the custodians' loss. For the same reason it is never paused: refunds are not either, and what was paid would be refunded
+/// too if a pause lasted until the expiry.
 pub(super) fn settle(context: &Context<'_, '_>, args: &ProveOutput, inline: &[u8]) -> Result<()> {
     let accounts = context.accounts_with(proof::optional(args)?)?;
     let [
@@ -34,9 +35,6 @@ pub(super) fn settle(context: &Context<'_, '_>, args: &ProveOutput, inline: &[u8
     let mut config = config.load_mut::<Config>(context.program_id, Kind::Config)?;
     let relay = relay.load::<Relay>(context.program_id, Kind::Relay)?;
     let mut redemption = redemption.load_mut::<Redemption>(context.program_id, Kind::Redemption)?;
-    if config.is_paused(Pause::Redeem) {
-        return Err(PoolError::Paused.into());
-    }
     if redemption.state != RedemptionState::Open as u8 {
         return Err(PoolError::RedemptionNotOpen.into());
     }

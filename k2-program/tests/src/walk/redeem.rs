@@ -151,7 +151,6 @@ impl Walk {
         let outpoint = (proof.txid, proof.vout);
         let (script, paid) = payout.outputs[vout];
         let allowed = redemption.fate == Fate::Open
-            && !model.is_paused(Pause::Redeem)
             && self.stands(height, &payout.hash)
             && height >= model.oldest
             && Model::has_payment_confirmations(tip, height)

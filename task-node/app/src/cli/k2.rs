@@ -358,7 +358,7 @@ pub enum PauseArg {
     Rounds,
     /// Claims.
     Claim,
-    /// New redemptions and settlements.
+    /// New redemptions.
     Redeem,
 }
 
