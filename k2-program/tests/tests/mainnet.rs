@@ -99,6 +99,7 @@ fn pool(story: &str, coinbase_script: PackedScript) -> World {
     k2.k2.set_clock(1_000, 1_800_000_000);
     let rules = Initialize {
         network: Network::Main.into(),
+        mint_horizon: 2_016,
         redeem_expiry_blocks: 144,
         challenge_slots: 9_000,
         custody_delay_slots: 216_000,

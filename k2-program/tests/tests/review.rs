@@ -4,7 +4,8 @@
 
 use bitcoin::TxOut;
 use k2_interface::PoolError;
-use k2_interface::bitcoin::RedeemIds;
+use k2_interface::bitcoin::{Network, RedeemIds};
+use k2_interface::instruction::Initialize;
 use k2_interface::state::{Kind, PackedScript, Pause, Redemption, RedemptionState};
 use k2_tests::bitcoin::{Chain, Proof, data_output, output, payment, somebodys_coin};
 use k2_tests::minting::{REWARD, REWARDED};
@@ -136,4 +137,43 @@ fn a_pause_does_not_let_what_was_paid_be_refunded() {
     k2.must_refuse("and never refunded", refund, PoolError::RedemptionNotOpen);
     assert_eq!(k2.k2.token_balance(&k2.associated(owner).0), BTC);
     assert_eq!(k2.config().totals.burned.get(), BTC);
+}
+
+/// A coinbase above a cap, or behind the horizon after a pause of two days, could never be minted; and all later rounds would
+/// have waited for it. The rules are set once.
+#[test]
+fn main_has_no_rules_by_which_rewards_get_stuck() {
+    let mut k2 = World::deployed("review/rules_of_main");
+    let good = Initialize {
+        network: Network::Main.into(),
+        mint_horizon: 2_016,
+        mint_window_cap: 100 * BTC,
+        supply_cap: 100 * BTC,
+        redeem_expiry_blocks: 144,
+        challenge_slots: 9_000,
+        custody_delay_slots: 216_000,
+        unbonding_slots: 216_000,
+        ..k2.rules()
+    };
+    let stuck = [
+        Initialize {
+            mint_horizon: 2_015,
+            ..good
+        },
+        Initialize {
+            mint_window_cap: 100 * BTC - 1,
+            ..good
+        },
+        Initialize {
+            supply_cap: 100 * BTC - 1,
+            ..good
+        },
+    ];
+    for rules in stuck {
+        let initialize = k2.initialize(rules);
+        k2.send("rewards could get stuck", initialize)
+            .must_fail_with(PoolError::BadArgument);
+    }
+    let initialize = k2.initialize(good);
+    k2.send("they cannot", initialize).must_succeed();
 }

@@ -16,7 +16,7 @@ pod! {
         /// Confirmations an ordinary deposit or a payout needs: 1 to 100, on the main network 6 to 100.
         pub deposit_confirmations: U32,
         /// Blocks below the tip at which an output can no longer be minted and its record may be closed: more than the
-        /// ring and the deepest re-organisation together, so 217 to a year.
+        /// ring and the deepest re-organisation together, so 217 to a year, on the main network at least 2,016.
         pub mint_horizon: U32,
         /// At most `mint_window_cap` sats are minted within so many blocks: 1 to a year.
         pub mint_window_blocks: U32,
@@ -25,9 +25,10 @@ pod! {
         pub redeem_expiry_blocks: U32,
         /// Blocks for which the scripts before a rotation are still honoured after it: 1 to 2,016.
         pub custody_grace_blocks: U32,
-        /// Sats; keeps what a fake chain could mint below what it costs. 1 to 21 million BTC.
+        /// Sats; keeps what a fake chain could mint below what it costs. 1 to 21 million BTC, on the main network at
+        /// least 100 BTC: a coinbase above it can never be minted.
         pub mint_window_cap: U64,
-        /// Sats; minting stops there. 1 to 21 million BTC.
+        /// Sats; minting stops there. 1 to 21 million BTC, on the main network at least 100 BTC.
         pub supply_cap: U64,
         /// Sats; the least a redemption pays out, above every dust limit: 1,000 to 21 million BTC.
         pub redeem_min: U64,

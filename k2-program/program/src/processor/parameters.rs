@@ -21,6 +21,8 @@ const BLOCKS_A_YEAR: u32 = 52_560;
 const MATURITY: u32 = 100;
 /// 21 million BTC in sats.
 const MAX_MONEY: u64 = 21_000_000 * 100_000_000;
+/// 100 BTC. More than any block has paid for long: the dearest of late was one of 90 BTC in 2023, nearly all of it fees.
+const LEAST_WINDOW: u64 = 100 * 100_000_000;
 /// Above each standard script's dust limit, with room for fees to rise.
 const LEAST_REDEMPTION: u64 = 1_000;
 
@@ -65,9 +67,14 @@ fn in_range(args: &Initialize) -> bool {
         && args.bond_lamports > 0
 }
 
-/// What holds besides where coins have value: time for people to see what happens and to act.
+/// What holds besides where coins have value: time for people to see what happens and to act, and no coinbase that can never
+/// be minted, because it is above a cap or because minting was paused for a day or two. All later rounds would wait for it,
+/// their totals being above what was minted.
 const fn safe_for_money(args: &Initialize) -> bool {
     args.deposit_confirmations >= 6
+        && args.mint_horizon >= BLOCKS_OF_TWO_WEEKS
+        && args.mint_window_cap >= LEAST_WINDOW
+        && args.supply_cap >= LEAST_WINDOW
         && args.redeem_expiry_blocks >= BLOCKS_A_DAY
         && args.challenge_slots >= HOUR
         && args.custody_delay_slots >= DAY
@@ -98,7 +105,7 @@ mod tests {
     use k2_interface::instruction::Initialize;
     use k2_interface::{K2Address, PoolError};
 
-    use super::{BLOCKS_A_YEAR, MAX_MONEY, YEAR, check};
+    use super::{BLOCKS_A_YEAR, LEAST_WINDOW, MAX_MONEY, YEAR, check};
     use crate::error::{Error, Result};
 
     /// The least that is allowed on the main network.
@@ -109,12 +116,12 @@ mod tests {
             authority: K2Address::from_bytes([1; 32]),
             guardian: K2Address::from_bytes([2; 32]),
             deposit_confirmations: 6,
-            mint_horizon: 217,
+            mint_horizon: 2_016,
             mint_window_blocks: 1,
             redeem_expiry_blocks: 144,
             custody_grace_blocks: 1,
-            mint_window_cap: 1,
-            supply_cap: 1,
+            mint_window_cap: LEAST_WINDOW,
+            supply_cap: LEAST_WINDOW,
             redeem_min: 1_000,
             challenge_slots: 9_000,
             custody_delay_slots: 216_000,
@@ -139,7 +146,7 @@ mod tests {
     #[test]
     fn the_bounds_themselves_are_allowed() {
         let parameters = check(&least()).unwrap();
-        assert_eq!(parameters.mint_horizon.get(), 217);
+        assert_eq!(parameters.mint_horizon.get(), 2_016);
         assert_eq!(parameters.bond_lamports.get(), 1);
         let most: [Change; 12] = [
             |args| args.quorum = 32,
@@ -167,7 +174,7 @@ mod tests {
             |args| args.guardian = K2Address::from_bytes([0; 32]),
             |args| args.deposit_confirmations = 5,
             |args| args.deposit_confirmations = 101,
-            |args| args.mint_horizon = 216,
+            |args| args.mint_horizon = 2_015,
             |args| args.mint_horizon = BLOCKS_A_YEAR + 1,
             |args| args.mint_window_blocks = 0,
             |args| args.mint_window_blocks = BLOCKS_A_YEAR + 1,
@@ -175,9 +182,9 @@ mod tests {
             |args| args.redeem_expiry_blocks = BLOCKS_A_YEAR + 1,
             |args| args.custody_grace_blocks = 0,
             |args| args.custody_grace_blocks = 2_017,
-            |args| args.mint_window_cap = 0,
+            |args| args.mint_window_cap = LEAST_WINDOW - 1,
             |args| args.mint_window_cap = MAX_MONEY + 1,
-            |args| args.supply_cap = 0,
+            |args| args.supply_cap = LEAST_WINDOW - 1,
             |args| args.supply_cap = MAX_MONEY + 1,
             |args| args.redeem_min = 999,
             |args| args.redeem_min = MAX_MONEY + 1,
@@ -209,14 +216,20 @@ mod tests {
         let quick: Change = |args| {
             args.network = 3;
             args.deposit_confirmations = 1;
+            args.mint_horizon = 217;
+            args.mint_window_cap = 1;
+            args.supply_cap = 1;
             args.redeem_expiry_blocks = 2;
             args.challenge_slots = 1;
             args.custody_delay_slots = 1;
             args.unbonding_slots = 1;
         };
         assert_eq!(with(quick), Ok(()));
-        let instant: [Change; 5] = [
+        let instant: [Change; 8] = [
             |args| args.deposit_confirmations = 0,
+            |args| args.mint_horizon = 216,
+            |args| args.mint_window_cap = 0,
+            |args| args.supply_cap = 0,
             |args| args.redeem_expiry_blocks = args.deposit_confirmations,
             |args| args.challenge_slots = 0,
             |args| args.custody_delay_slots = 0,
