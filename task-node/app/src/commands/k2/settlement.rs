@@ -20,7 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) async fn fetch(node: &str, round: RoundNumber) -> anyhow::Result<SettlementView> {
     let path = format!("/api/rounds/{round}/settlement");
     let settlement = get(node, &path).await?;
-    serde_json::from_value(settlement).with_context(|| format!("{node}{path}: not a settlement"))
+    let settlement: SettlementView = serde_json::from_value(settlement)
+        .with_context(|| format!("{node}{path}: not a settlement"))?;
+    ensure!(
+        settlement.round == round.get(),
+        "{node}{path}: it is that of round {}: is something between here and the node?",
+        settlement.round
+    );
+    Ok(settlement)
 }
 
 /// The newest round the node has settled.
