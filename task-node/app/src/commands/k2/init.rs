@@ -57,6 +57,12 @@ pub(super) async fn run(session: &Session, args: &InitArgs) -> anyhow::Result<()
         coinbase_script,
         deposit_script,
     };
+    // Before anything is sent: what Initialize sets can never be changed, and without its node there is no checkpoint.
+    let tip = node.chain_info().await?.height;
+    let height = args
+        .checkpoint
+        .unwrap_or_else(|| tip.saturating_sub(CHECKPOINT_DEPTH));
+    let checkpoint = Checkpoint::read(&*node, height).await?;
     // After an interruption the same command goes on where it stopped.
     let accounts = session.client.accounts();
     let k2 = session.client.k2();
@@ -83,11 +89,6 @@ pub(super) async fn run(session: &Session, args: &InitArgs) -> anyhow::Result<()
     if accounts.relay_if_any().await?.is_some() {
         return session.say("relay: already has its checkpoint");
     }
-    let tip = node.chain_info().await?.height;
-    let height = args
-        .checkpoint
-        .unwrap_or_else(|| tip.saturating_sub(CHECKPOINT_DEPTH));
-    let checkpoint = Checkpoint::read(&*node, height).await?;
     let hash = checkpoint.headers.last().map(|header| header.block_hash());
     session.say(&format!(
         "checkpoint: height {height}, block {}",
