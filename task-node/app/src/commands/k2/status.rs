@@ -1,6 +1,7 @@
 //! `orcapool k2 status`: the pool as it stands on K2.
 
 use k2_client::AnyAccount;
+use k2_client::rounds::{Missing, missing};
 use k2_client::views::{AccountView, ConfigView, list_cid};
 use k2_interface::state::{OperatorSet, ProposalState, RedemptionState};
 use serde::Serialize;
@@ -38,6 +39,8 @@ struct ProposalStatus {
     total: u64,
     list: Option<String>,
     slots_to_go: Option<u64>,
+    /// What it lacks to be put in force.
+    missing: Vec<Missing>,
 }
 
 pub(super) async fn run(session: &Session) -> anyhow::Result<()> {
@@ -64,6 +67,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<()> {
             quorum: config.quorum,
             total: proposal.total.get(),
             list: list_cid(&proposal.list).map(|cid| cid.to_string()),
+            missing: missing(&config, &set, &proposal, slot),
             slots_to_go: (proposal.quorum_slot.get() > 0).then(|| ends.saturating_sub(slot)),
         });
     }
@@ -163,10 +167,10 @@ fn lines(status: &Status, config: &ConfigView) -> Vec<String> {
         ),
     ];
     for proposal in &status.proposals {
-        let wait = match proposal.slots_to_go {
-            None => "waits for attestations".to_owned(),
-            Some(0) => "may be finalized".to_owned(),
-            Some(slots) => format!("{slots} slots to go"),
+        let lacks: Vec<_> = proposal.missing.iter().map(ToString::to_string).collect();
+        let wait = match lacks.as_slice() {
+            [] => "may be finalized".to_owned(),
+            lacks => lacks.join("; "),
         };
         lines.push(format!(
             "proposal     round {} of {}: {} of {} attest, {} sat; {wait}",
