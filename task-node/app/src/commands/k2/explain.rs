@@ -6,7 +6,7 @@ use k2_interface::instruction::InstructionKind;
 
 use crate::commands::output;
 
-pub(super) fn run(instruction: &str, code: u32) -> anyhow::Result<()> {
+pub(super) fn run(json: bool, instruction: &str, code: u32) -> anyhow::Result<()> {
     let kind = InstructionKind::ALL
         .iter()
         .find(|kind| kind.name().eq_ignore_ascii_case(instruction))
@@ -20,6 +20,11 @@ pub(super) fn run(instruction: &str, code: u32) -> anyhow::Result<()> {
                 names.join(", ")
             )
         })?;
-    output::line(&Refusal::from_code(code).of(*kind).to_string())?;
-    Ok(())
+    let words = Refusal::from_code(code).of(*kind).to_string();
+    if json {
+        return output::json(&serde_json::json!({
+            "instruction": kind.name(), "code": code, "meaning": words,
+        }));
+    }
+    Ok(output::line(&words)?)
 }

@@ -1,4 +1,7 @@
 //! `orcapool k2 ...`: one file a command, or a few that belong together.
+//!
+//! With `--json` every line on standard output is one JSON object (or, for lists, one array). A `--dry-run` of something
+//! that would fail exits with status 1.
 
 mod admin;
 mod claim;
@@ -34,9 +37,15 @@ pub(super) async fn run(common: &K2Args, command: &K2Command) -> anyhow::Result<
     };
     logging::start(LogFormat::Text, level)?;
     match command {
-        K2Command::Explain { instruction, code } => explain::run(instruction, *code)?,
+        K2Command::Explain { instruction, code } => explain::run(common.json, instruction, *code)?,
         K2Command::Local(args) => local::run(common, args).await?,
-        command => on_cluster(&Session::open(common)?, command).await?,
+        command => {
+            let session = Session::open(common)?;
+            on_cluster(&session, command).await?;
+            if session.would_fail() {
+                return Ok(ExitCode::from(1));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, ensure};
 use chain::{BitcoinNode, FailoverNode, FailoverOptions, RpcNode};
@@ -30,6 +31,8 @@ pub(super) struct Session {
     /// JSON instead of sentences.
     pub(super) json: bool,
     dry_run: bool,
+    /// Something previewed would fail.
+    would_fail: AtomicBool,
     keypair: Option<PathBuf>,
 }
 
@@ -71,6 +74,7 @@ impl Session {
             client: Client::new(k2, settings.program, options),
             json: args.json,
             dry_run: args.dry_run,
+            would_fail: AtomicBool::new(false),
             keypair: args.keypair.clone().or_else(|| settings.keypair.clone()),
             settings,
         })
@@ -84,6 +88,11 @@ impl Session {
     /// Whether nothing is to be sent.
     pub(super) const fn dry_run(&self) -> bool {
         self.dry_run
+    }
+
+    /// Whether something that was previewed would fail.
+    pub(super) fn would_fail(&self) -> bool {
+        self.would_fail.load(Ordering::Relaxed)
     }
 
     /// Reads the keypair of whoever signs.
@@ -154,18 +163,21 @@ impl Session {
     /// Shows a simulation: what fails, what changes, what it costs.
     pub(super) async fn preview(&self, action: &str, draft: &Draft) -> anyhow::Result<()> {
         let run = self.client.dry_run(draft).await?;
+        if run.failure.is_some() {
+            self.would_fail.store(true, Ordering::Relaxed);
+        }
         if self.json {
             return output::json(&serde_json::json!({ "action": action, "would": run }));
         }
         self.say(&dry_run::text(action, &run))
     }
 
-    /// A sentence on standard output, unless JSON was asked for.
+    /// A sentence on standard output; in JSON a note, so that a script always reads something.
     pub(super) fn say(&self, text: &str) -> anyhow::Result<()> {
-        if !self.json {
-            output::line(text)?;
+        if self.json {
+            return output::json(&serde_json::json!({ "note": text }));
         }
-        Ok(())
+        Ok(output::line(text)?)
     }
 }
 
