@@ -22,10 +22,10 @@ pub struct K2Args {
     /// Keypair file of whoever signs and pays (`k2.keypair`; else ~/.config/koii/id.json).
     #[arg(long, short, global = true, value_name = "FILE")]
     pub keypair: Option<PathBuf>,
-    /// Show what would change and what it would cost; send nothing.
+    /// Show what would change and what it would cost; send nothing. Exit status 1 if it would fail.
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// JSON instead of sentences.
+    /// JSON instead of sentences: one object a line.
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -52,9 +52,9 @@ pub enum K2Command {
 
     /// Mints matured coinbases that pay custody.
     #[command(after_help = "Examples:\n  \
-        orcapool k2 mint -c orcapool.toml -k id.json                  every block since the relay's oldest\n  \
-        orcapool k2 mint -c orcapool.toml -k id.json --from 912000    older blocks too, through a cursor\n  \
-        orcapool k2 mint -c orcapool.toml -k id.json --deposit <txid> an ordinary deposit")]
+        orcapool k2 mint -c orcapool.toml -k id.json                 every block since the relay's oldest\n  \
+        orcapool k2 mint -c orcapool.toml -k id.json --from 912000   older blocks too, through a cursor\n  \
+        orcapool k2 mint -c orcapool.toml -k id.json --deposit <txid> --block <hash>   an ordinary deposit")]
     Mint {
         /// First height to look at; the relay's oldest block by default.
         #[arg(long, value_name = "HEIGHT")]
@@ -80,7 +80,9 @@ pub enum K2Command {
     Attest(RoundArgs),
 
     /// Puts an attested root in force once its challenge slots are over.
-    #[command(after_help = "Example:\n  orcapool k2 finalize -k id.json --round 7")]
+    #[command(
+        after_help = "Example:\n  orcapool k2 finalize -c orcapool.toml -k id.json --round 7"
+    )]
     Finalize {
         /// The round.
         #[arg(long, short)]
@@ -99,8 +101,8 @@ pub enum K2Command {
 
     /// Pays an owner everything earned and not claimed yet. Anybody may pay the fee.
     #[command(after_help = "Examples:\n  \
-        orcapool k2 claim -k me.json --from http://pool-node:8080            what the keypair's owner earned\n  \
-        orcapool k2 claim -k any.json --owner <ADDRESS> --from https://ipfs.io\n\n\
+        orcapool k2 claim --program <ADDRESS> -k me.json --from http://pool-node:8080   what the keypair's owner earned\n  \
+        orcapool k2 claim --program <ADDRESS> -k any.json --owner <ADDRESS> --from https://ipfs.io\n\n\
         The list is fetched by the CID that stands on K2 and hashed, so it does not matter who serves it.")]
     Claim {
         /// Who earned; the keypair's own address by default.
@@ -116,8 +118,8 @@ pub enum K2Command {
 
     /// Asks for BTC: locks wrapped tokens, which are burned when custody has paid.
     #[command(after_help = "Examples:\n  \
-        orcapool k2 redeem -k me.json --amount 150000 --max-fee 2000 --to bc1q...   (satoshis)\n  \
-        orcapool k2 redeem -k me.json --refund 12      after the expiry, if custody did not pay")]
+        orcapool k2 redeem --program <ADDRESS> -k me.json --amount 150000 --max-fee 2000 --to bc1q...   (satoshis)\n  \
+        orcapool k2 redeem --program <ADDRESS> -k me.json --refund 12   after the expiry, if custody did not pay")]
     Redeem(RedeemArgs),
 
     /// Proves to the program which redemptions were paid, and burns their tokens.
@@ -151,7 +153,7 @@ pub enum K2Command {
     /// mint horizon.
     Close,
 
-    /// Does all an operator's node owes K2, again and again: relay, mint, propose, attest, finalize.
+    /// Does all an operator's node owes K2, again and again: relay, mint, propose, attest, finalize, settle.
     #[command(after_help = "Example:\n  orcapool k2 keep -c orcapool.toml -k operator.json")]
     Keep {
         /// The own task node.
@@ -163,7 +165,9 @@ pub enum K2Command {
     },
 
     /// Runs a K2 on this machine, with the program installed.
-    #[command(after_help = "Example:\n  orcapool k2 local --so $(scripts/build-program | tail -1)")]
+    #[command(
+        after_help = "Example:\n  orcapool k2 local -k id.json --so $(scripts/build-program | tail -1)"
+    )]
     Local(LocalArgs),
 
     /// Says in words what a program error means.

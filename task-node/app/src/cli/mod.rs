@@ -143,7 +143,7 @@ pub enum Command {
         common: K2Args,
         /// What to do.
         #[command(subcommand)]
-        command: K2Command,
+        command: Box<K2Command>,
     },
 
     /// Mines on this machine's processor against any Stratum V1 pool.
