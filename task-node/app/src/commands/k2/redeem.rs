@@ -10,6 +10,8 @@ use super::session::Session;
 use crate::cli::RedeemArgs;
 use crate::commands::output;
 
+const NOTHING_PAID: &str = "no open redemption is paid on Bitcoin as far as the relay reaches";
+
 pub(super) async fn redeem(session: &Session, args: &RedeemArgs) -> anyhow::Result<()> {
     let keypair = session.keypair()?;
     let redemptions = Redemptions::new(&session.client);
@@ -59,6 +61,9 @@ pub(super) async fn settle(
         None => settler.find().await?,
     };
     if session.dry_run() {
+        if payouts.is_empty() {
+            return session.say(NOTHING_PAID);
+        }
         for payout in &payouts {
             let job = settler.job(payout).await?;
             let prover = settler.prover();
@@ -93,7 +98,7 @@ pub(super) async fn settle(
         ))?;
     }
     if settled.is_empty() {
-        session.say("no open redemption is paid on Bitcoin as far as the relay reaches")?;
+        session.say(NOTHING_PAID)?;
     }
     Ok(())
 }

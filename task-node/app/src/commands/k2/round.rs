@@ -29,7 +29,11 @@ pub(super) async fn attest(session: &Session, args: &RoundArgs) -> anyhow::Resul
     let rounds = Rounds::new(&session.client);
     let action = format!("attest round {}", args.round);
     if session.dry_run() {
-        for status in rounds.status(args.round.get()).await? {
+        let statuses = rounds.status(args.round.get()).await?;
+        if statuses.is_empty() {
+            return session.say(&format!("{action}: nobody has proposed it"));
+        }
+        for status in statuses {
             let proposer = status.proposal.proposer;
             let draft = rounds
                 .attest_draft(keypair.address(), proposer, &root)
@@ -55,7 +59,11 @@ pub(super) async fn finalize(session: &Session, round: RoundNumber) -> anyhow::R
     let rounds = Rounds::new(&session.client);
     let action = format!("finalize round {round}");
     if session.dry_run() {
-        for status in rounds.status(round.get()).await? {
+        let statuses = rounds.status(round.get()).await?;
+        if statuses.is_empty() {
+            return session.say(&format!("{action}: nobody has proposed it"));
+        }
+        for status in statuses {
             let proposer = status.proposal.proposer;
             let draft = rounds.finalize_draft(keypair.address(), round.get(), proposer);
             session
