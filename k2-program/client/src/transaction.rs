@@ -189,7 +189,7 @@ impl Draft {
                     .ok_or(DraftError::MissingSigner(signer))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut transaction = Transaction::new_unsigned(self.message(budget, blockhash.clone()));
+        let mut transaction = Transaction::new_unsigned(self.message(budget, blockhash));
         transaction
             .try_sign(&signers, blockhash)
             .map_err(|error| DraftError::Sign(error.to_string()))?;

@@ -490,7 +490,7 @@ async fn units_and_price_stand_in_the_transaction() {
         let sent = state.seen.values().next().unwrap();
         let (units, price) = wanted;
         let budget = Budget { units, price };
-        let hash = sent.message.recent_blockhash.clone();
+        let hash = sent.message.recent_blockhash;
         let again = draft().sign(budget, hash, &[&payer()]).unwrap();
         assert_eq!(again.signature, sent.signatures[0], "{wanted:?}");
     }
