@@ -76,12 +76,12 @@ pub enum Want {
 /// An expectation that differs from the general one: of which account, wrong how, and what is wanted.
 pub type Exception = (&'static str, Wrong, Want);
 
-/// Runs all wrong calls, then the right one.
+/// Runs all wrong calls, then the right one, which may spend at most so many compute units in Solana 1.14.
 ///
 /// # Panics
 /// With the list of all calls that ended otherwise than they must.
 #[track_caller]
-pub fn run(mut valid: Valid, exceptions: &[Exception]) {
+pub fn run(mut valid: Valid, units: u64, exceptions: &[Exception]) {
     let call = valid.call.clone();
     let mut unused: Vec<_> = exceptions.iter().collect();
     let mut failures = Vec::new();
@@ -120,7 +120,10 @@ pub fn run(mut valid: Valid, exceptions: &[Exception]) {
         "{:?}: these exceptions are none: {unused:?}",
         call.kind
     );
-    valid.world.send("and the right one", call).must_succeed();
+    let world = &mut valid.world;
+    world
+        .send_within(units, "and the right one", call)
+        .must_succeed();
 }
 
 /// The account's state as far as the general expectation depends on it.
