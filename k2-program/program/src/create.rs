@@ -4,6 +4,7 @@ use core::cell::RefMut;
 
 use k2_interface::AccountFault;
 use k2_interface::state::{self, Account, Kind};
+use solana_program::instruction::{AccountMeta, Instruction};
 use solana_program::program::{invoke, invoke_signed};
 use solana_program::pubkey::Pubkey;
 use solana_program::rent::Rent;
@@ -15,6 +16,27 @@ use crate::error::Result;
 
 /// The most seeds a derived address of this program has, its bump included.
 const MAX_SEEDS: usize = 5;
+
+/// What [`system::create_account`] returns, for 430 compute units less: it goes through bincode, and a first claim, which
+/// searches its ledger's address too, has none to spare.
+fn create_account(
+    from: &Pubkey,
+    new: &Pubkey,
+    lamports: u64,
+    size: u64,
+    owner: &Pubkey,
+) -> Instruction {
+    // `SystemInstruction::CreateAccount`, number 0: lamports u64 | space u64 | owner.
+    let mut data = [0; 52];
+    data[4..12].copy_from_slice(&lamports.to_le_bytes());
+    data[12..20].copy_from_slice(&size.to_le_bytes());
+    data[20..].copy_from_slice(owner.as_ref());
+    Instruction {
+        program_id: system_program::ID,
+        accounts: vec![AccountMeta::new(*from, true), AccountMeta::new(*new, true)],
+        data: data.to_vec(),
+    }
+}
 
 impl<'a, 'info> Slot<'a, 'info> {
     /// Checks that this is the derived address of these seeds, and returns its bump.
@@ -81,7 +103,7 @@ impl<'a, 'info> Slot<'a, 'info> {
         let (from, new) = (payer.info, self.info);
         let held = new.lamports();
         if held == 0 {
-            let create = system::create_account(from.key, new.key, rent, size as u64, owner);
+            let create = create_account(from.key, new.key, rent, size as u64, owner);
             invoke_signed(&create, &[from.clone(), new.clone()], &[signer])?;
             return Ok(());
         }
@@ -121,5 +143,24 @@ impl<'a, 'info> Slot<'a, 'info> {
         self.info.resize(0)?;
         self.info.assign(&system_program::ID);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use solana_program::pubkey::Pubkey;
+    use solana_system_interface::instruction as system;
+
+    use super::create_account;
+
+    #[test]
+    fn accounts_are_created_as_the_system_program_wants_it() {
+        let [from, new, owner] = [1, 2, 3].map(|byte| Pubkey::new_from_array([byte; 32]));
+        for (lamports, size) in [(0, 0), (1_586_880, 56), (u64::MAX, 10_240)] {
+            assert_eq!(
+                create_account(&from, &new, lamports, size, &owner),
+                system::create_account(&from, &new, lamports, size, &owner)
+            );
+        }
     }
 }
