@@ -90,7 +90,12 @@ impl Sent {
     #[track_caller]
     pub fn must_succeed(self) -> Execution {
         if let Some(code) = self.outcome.custom() {
-            panic!("step `{}`: {}", self.outcome.step, self.call.explain(code));
+            panic!(
+                "step `{}`: {}\n  {}",
+                self.outcome.step,
+                self.call.explain(code),
+                self.outcome.execution.logs.join("\n  ")
+            );
         }
         self.outcome.must_succeed()
     }
