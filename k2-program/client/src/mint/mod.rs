@@ -201,6 +201,21 @@ impl Minter {
                     let payment = sighting.payment;
                     match self.mint_one(&payment, &config).await {
                         Ok(minted) => report.minted.push(minted),
+                        // Anybody can pay custody in a way that cannot be proved, as in a transaction of 64 bytes; that must
+                        // not hold up what comes after it.
+                        Err(
+                            error @ (ProveError::Build(_)
+                            | ProveError::NoWay(
+                                NoWay::ProofTooLong { .. } | NoWay::TransactionTooLong { .. },
+                            )),
+                        ) => {
+                            report.open.push(Sighting {
+                                standing: Standing::Never {
+                                    reason: error.to_string(),
+                                },
+                                ..sighting
+                            });
+                        }
                         Err(error) => match passing(&error) {
                             Some(reason) => {
                                 report.stopped = Some(reason);

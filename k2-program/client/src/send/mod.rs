@@ -318,7 +318,14 @@ impl Sender {
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, signature = %signed.signature, "status");
                 }
-                Err(error) => return Err(error.into()),
+                // Whoever is told only of the error would do the same again, and it might then be done twice.
+                Err(error) => {
+                    tracing::warn!(%error, signature = %signed.signature, "no status to be had");
+                    return Err(SendError::Unconfirmed {
+                        signature: signed.signature,
+                        last_valid_block_height,
+                    });
+                }
             }
             if Instant::now() >= deadline {
                 return Err(SendError::Unconfirmed {
