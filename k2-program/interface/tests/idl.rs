@@ -53,3 +53,42 @@ fn fields_fill_their_layouts() {
         );
     }
 }
+
+/// The tables of `k2-program/README.md` are made of the IDL; whoever changes one has to change the other.
+#[test]
+fn the_readme_lists_every_instruction_and_account() {
+    let idl: serde_json::Value = serde_json::from_str(&generator::idl()).unwrap_or_default();
+    let readme = include_str!("../../README.md");
+    for instruction in idl["instructions"].as_array().into_iter().flatten() {
+        let tag = &instruction["discriminant"]["value"];
+        let name = instruction["name"].as_str().unwrap_or_default();
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| {tag} | `{name}` |")))
+            .unwrap_or_default();
+        assert!(!row.is_empty(), "{name} is missing, or has another tag");
+        for part in ["accounts", "args"] {
+            for one in instruction[part].as_array().into_iter().flatten() {
+                let one = one["name"].as_str().unwrap_or_default();
+                assert!(row.contains(one), "{name} lacks {one}");
+            }
+        }
+    }
+    for account in idl["accounts"].as_array().into_iter().flatten() {
+        let name = account["name"].as_str().unwrap_or_default();
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")))
+            .unwrap_or_default();
+        assert!(row.contains(&format!("| {}", account["size"])), "{name}");
+        for field in account["type"]["fields"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .skip(1)
+        {
+            let field = field["name"].as_str().unwrap_or_default();
+            assert!(row.contains(field), "{name} lacks {field}");
+        }
+    }
+}
