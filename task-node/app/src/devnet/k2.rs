@@ -17,15 +17,13 @@ use k2_client::{Client, Commitment, Draft, K2Rpc, Keypair, RpcOptions, SendOptio
 use k2_interface::K2Address;
 use k2_interface::bitcoin::{Network, ScriptPubkey};
 use k2_interface::instruction::Initialize;
-use k2_local::{Genesis, GenesisProgram, LocalK2, LocalK2Options};
+use k2_local::{Genesis, GenesisProgram, LocalK2, LocalK2Options, StartError};
 use ledger::RewardList;
 use work::PayoutScript;
 
 use super::keys::{address, keypair};
 use super::say;
 
-/// Where Solana's tools look for a local cluster.
-const PORT: u16 = LocalK2Options::DEFAULT_PORT;
 /// A slot of a devnet: a quarter of K2's, so that the challenge of a round takes no time worth mentioning.
 const SLOT_MILLIS: u64 = 100;
 /// Slots in which a root can be vetoed.
@@ -109,9 +107,14 @@ impl DevnetK2 {
             elf,
             upgrade_authority: Some(pubkey(&authority.address())),
         }];
-        let mut options = LocalK2Options::new(genesis);
-        options.port = if port_is_free(PORT) { PORT } else { 0 };
-        let local = LocalK2::start(options).await?;
+        let options = LocalK2Options::new(genesis);
+        let local = match LocalK2::start(options.clone()).await {
+            // Another devnet, or a K2 of the user's, has the usual port: any free one will do.
+            Err(StartError::Listen { .. }) => {
+                LocalK2::start(LocalK2Options { port: 0, ..options }).await?
+            }
+            started => started?,
+        };
         say(&format!("K2 at {}, program {}", local.rpc_url(), program()));
 
         let k2 = Arc::new(K2Rpc::new(&RpcOptions::new(vec![local.rpc_url()]))?);
@@ -346,10 +349,4 @@ impl DevnetK2 {
     pub(super) async fn stop(self) {
         self.local.stop().await;
     }
-}
-
-/// Another devnet may run already; then any free port will do.
-fn port_is_free(port: u16) -> bool {
-    let free = |port| std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok();
-    free(port) && free(port + 1)
 }
