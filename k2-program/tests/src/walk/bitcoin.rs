@@ -9,6 +9,9 @@ use super::{Planned, Walk, script_of};
 use crate::bitcoin::{Chain, Proof, output, payment, sha256, somebodys_coin};
 use crate::{BTC, scripts};
 
+/// The longest proof beside which the accounts and arguments of every instruction fit a transaction of 1,232 bytes.
+const MOST_INLINE: usize = 600;
+
 /// Blocks in which something stands that the pool may want to prove.
 #[derive(Clone)]
 pub(super) struct Coin {
@@ -264,11 +267,7 @@ impl Walk {
             self.world.walk_down(id, &chain, height);
             proof = proof.at_cursor(id);
         }
-        if self.rng.chance(10) {
-            let id = self.id();
-            self.world.fill_buffer(id, &proof.bytes);
-            proof = proof.in_buffer(id);
-        }
+        proof = self.carried(proof);
         let model = &self.model;
         let honoured = if is_deposit {
             model.honours_deposit(&coin.script, height)
@@ -367,6 +366,16 @@ impl Walk {
         Planned::new(call, allowed, move |model| {
             model.used.remove(&outpoint);
         })
+    }
+
+    /// The proof as it travels: one too long for a transaction, and now and then another, through a buffer.
+    pub(super) fn carried(&mut self, proof: Proof) -> Proof {
+        if proof.bytes.len() <= MOST_INLINE && !self.rng.chance(10) {
+            return proof;
+        }
+        let id = self.id();
+        self.world.fill_buffer(id, &proof.bytes);
+        proof.in_buffer(id)
     }
 
     /// Cursors and buffers come and go, and change nothing else.

@@ -145,7 +145,7 @@ impl Walk {
             self.rng.below(self.model.redemptions.len() as u64)
         };
         let (tip, height) = (self.tip(), payout.proof.height);
-        let proof = payout.proof.clone().vout(vout as u32);
+        let proof = self.carried(payout.proof.clone().vout(vout as u32));
         let model = &self.model;
         let redemption = &model.redemptions[id as usize];
         let outpoint = (proof.txid, proof.vout);
