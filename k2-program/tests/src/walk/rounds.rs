@@ -355,6 +355,13 @@ impl Walk {
         let list = self.model.lists[which].clone();
         let index = self.rng.below(list.entries().len() as u64) as usize;
         let (role, owner, sats) = list.entry(index);
+        // A claim names no round: one of another list is good where the list in force has the same entry and siblings,
+        // such as one entry alone.
+        let is_proof = in_force.is_some_and(|in_force| {
+            let in_force = &self.model.lists[in_force];
+            in_force.entries().get(index) == Some(&list.entry(index))
+                && in_force.claim(index).1 == list.claim(index).1
+        });
         let (mut args, siblings) = list.claim(index);
         let lies = self.rng.chance(10);
         if lies {
@@ -370,7 +377,7 @@ impl Walk {
             .map_or(0, |rewards| rewards.total);
         let more = sats.saturating_sub(before);
         let allowed = !self.model.is_paused(Pause::Claim)
-            && in_force == Some(which)
+            && is_proof
             && !lies
             && more > 0
             && self.model.claimed + more <= total;
