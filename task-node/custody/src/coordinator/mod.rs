@@ -1,0 +1,1 @@
+//! Brings each payment from its intent to its settlement.

@@ -1,0 +1,1 @@
+//! A batch of redemptions as one PSBT.

@@ -1,0 +1,1 @@
+//! Proof that the coins exist and can be signed for.
