@@ -126,6 +126,8 @@ pub struct BitcoinView {
     pub coins: BTreeMap<OutPoint, Coin>,
     /// The coins that confirmed transactions spent.
     pub spent: BTreeMap<OutPoint, Spent>,
+    /// The transactions that `coins` are outputs of: signers of segwit v0 are shown them whole (CVE-2020-14199).
+    pub funding: BTreeMap<Txid, Transaction>,
     /// All transactions of the wallet that name redemptions, unconfirmed ones included.
     pub payments: Vec<Payment>,
 }

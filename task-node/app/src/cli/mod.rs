@@ -1,5 +1,6 @@
 //! The command line.
 
+mod custody;
 mod k2;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use work::RoundNumber;
 
+pub use custody::*;
 pub use k2::*;
 
 use crate::requests::SampleSeed;
@@ -144,6 +146,64 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: Box<K2Command>,
+    },
+
+    /// A custodian's keys: made, encrypted, shown as an xpub with its origin.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Keys {
+        /// What every command on the pool's Bitcoin takes.
+        #[command(flatten)]
+        common: CustodyArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+
+    /// The pool's wallet, watch-only: descriptor, addresses, balance, history.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Wallet {
+        /// What every command on the pool's Bitcoin takes.
+        #[command(flatten)]
+        common: CustodyArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: WalletCommand,
+    },
+
+    /// Partially signed transactions: what they do, in words; combining them.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Psbt {
+        /// What every command on the pool's Bitcoin takes.
+        #[command(flatten)]
+        common: CustodyArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: PsbtCommand,
+    },
+
+    /// Signs a PSBT, if it does nothing but what the pool owes.
+    Sign(SignArgs),
+
+    /// Pays redemptions: one transaction a batch, from its intent to its settlement on K2.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Payout {
+        /// What every command on the pool's Bitcoin takes.
+        #[command(flatten)]
+        common: CustodyArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: PayoutCommand,
+    },
+
+    /// Proves, or verifies, that the wrapped BTC are backed.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Reserves {
+        /// What every command on the pool's Bitcoin takes.
+        #[command(flatten)]
+        common: CustodyArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: ReservesCommand,
     },
 
     /// Mines on this machine's processor against any Stratum V1 pool.

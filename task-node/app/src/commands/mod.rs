@@ -5,6 +5,7 @@
 
 mod audit;
 mod config;
+mod custody;
 mod devnet;
 mod doctor;
 pub(crate) mod k2;
@@ -44,6 +45,12 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config::run(&command),
         Command::Doctor { config, json } => doctor::run(&config, json).await,
         Command::K2 { common, command } => k2::run(&common, &command).await,
+        Command::Keys { common, command } => custody::keys::run(&common, &command).await,
+        Command::Wallet { common, command } => custody::wallet::run(&common, &command).await,
+        Command::Psbt { common, command } => custody::psbt::run(&common, &command).await,
+        Command::Payout { common, command } => custody::payout::run(&common, &command).await,
+        Command::Reserves { common, command } => custody::reserves::run(&common, &command).await,
+        Command::Sign(args) => custody::sign::run(&args).await,
         Command::Mine(args) => mine::run(&args).await,
         Command::OpenApi => {
             output::line(&crate::http::document())?;

@@ -1,0 +1,7 @@
+//! `orcapool keys ...`
+
+use clap::Subcommand;
+
+/// `orcapool keys ...`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {}

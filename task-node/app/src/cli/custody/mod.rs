@@ -1,0 +1,33 @@
+//! `orcapool keys|wallet|psbt|sign|payout|reserves`: the pool's Bitcoin.
+
+mod keys;
+mod payout;
+mod psbt;
+mod reserves;
+mod wallet;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+pub use keys::KeysCommand;
+pub use payout::PayoutCommand;
+pub use psbt::{PsbtCommand, SignArgs};
+pub use reserves::ReservesCommand;
+pub use wallet::WalletCommand;
+
+use super::ConfigArgs;
+
+/// What every command on the pool's Bitcoin takes.
+#[derive(Debug, Clone, Args)]
+pub struct CustodyArgs {
+    /// Where the configuration comes from; `[custody]`, `[bitcoin]` and `[k2]` are read.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The wallet's folder (`custody.dir`; else `custody` in the data folder).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub wallet: Option<PathBuf>,
+    /// JSON instead of sentences: one object a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+}

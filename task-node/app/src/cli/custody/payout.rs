@@ -1,0 +1,7 @@
+//! `orcapool payout ...`
+
+use clap::Subcommand;
+
+/// `orcapool payout ...`
+#[derive(Debug, Subcommand)]
+pub enum PayoutCommand {}

@@ -1,0 +1,7 @@
+//! `orcapool reserves ...`
+
+use clap::Subcommand;
+
+/// `orcapool reserves ...`
+#[derive(Debug, Subcommand)]
+pub enum ReservesCommand {}

@@ -1,0 +1,8 @@
+//! The pool's Bitcoin: one file a command.
+
+pub(super) mod keys;
+pub(super) mod payout;
+pub(super) mod psbt;
+pub(super) mod reserves;
+pub(super) mod sign;
+pub(super) mod wallet;
