@@ -1,5 +1,6 @@
 //! The pool's Bitcoin: one file a command.
 
+pub(crate) mod k2_view;
 pub(super) mod keys;
 pub(super) mod payout;
 pub(super) mod psbt;

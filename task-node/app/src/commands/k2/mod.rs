@@ -27,6 +27,7 @@ use crate::config::LogFormat;
 use crate::logging;
 pub(crate) use claim::fetch_list;
 use session::Session;
+pub(crate) use session::{bitcoin, client, read_keypair};
 
 pub(super) async fn run(common: &K2Args, command: &K2Command) -> anyhow::Result<ExitCode> {
     let level = match command {

@@ -58,20 +58,8 @@ impl Session {
         if let Some(program) = args.program {
             settings.program = program;
         }
-        ensure!(
-            settings.program.as_bytes() != &[0; 32],
-            "which program? Give --program, or `k2.program` in the configuration"
-        );
-        let k2: Arc<dyn K2> = Arc::new(K2Rpc::new(&RpcOptions::new(settings.rpc.clone()))?);
-        let options = SendOptions {
-            price: Price::Recent {
-                least: settings.price,
-                most: settings.price.max(1_000_000),
-            },
-            ..SendOptions::default()
-        };
         Ok(Self {
-            client: Client::new(k2, settings.program, options),
+            client: client(&settings)?,
             json: args.json,
             dry_run: args.dry_run,
             would_fail: AtomicBool::new(false),
@@ -108,20 +96,7 @@ impl Session {
 
     /// The configured Bitcoin nodes.
     pub(super) fn bitcoin(&self) -> anyhow::Result<Arc<dyn BitcoinNode>> {
-        ensure!(
-            !self.settings.bitcoin_nodes.is_empty(),
-            "this needs a Bitcoin node: give -c with [[bitcoin.nodes]] in the file"
-        );
-        let nodes = self
-            .settings
-            .bitcoin_nodes
-            .iter()
-            .map(|options| Ok(Arc::new(RpcNode::new(options.clone())?) as Arc<dyn BitcoinNode>))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Arc::new(FailoverNode::new(
-            nodes,
-            FailoverOptions::default(),
-        )?))
+        bitcoin(&self.settings)
     }
 
     /// Carries one transaction out and says so; or, with `--dry-run`, says what it would do.
@@ -181,8 +156,42 @@ impl Session {
     }
 }
 
+/// The pool's program on its cluster, as configured. Nothing is sent yet.
+pub(crate) fn client(settings: &K2Settings) -> anyhow::Result<Client> {
+    ensure!(
+        settings.program.as_bytes() != &[0; 32],
+        "which program? Give --program, or `k2.program` in the configuration"
+    );
+    let k2: Arc<dyn K2> = Arc::new(K2Rpc::new(&RpcOptions::new(settings.rpc.clone()))?);
+    let options = SendOptions {
+        price: Price::Recent {
+            least: settings.price,
+            most: settings.price.max(1_000_000),
+        },
+        ..SendOptions::default()
+    };
+    Ok(Client::new(k2, settings.program, options))
+}
+
+/// The configured Bitcoin nodes.
+pub(crate) fn bitcoin(settings: &K2Settings) -> anyhow::Result<Arc<dyn BitcoinNode>> {
+    ensure!(
+        !settings.bitcoin_nodes.is_empty(),
+        "this needs a Bitcoin node: give -c with [[bitcoin.nodes]] in the file"
+    );
+    let nodes = settings
+        .bitcoin_nodes
+        .iter()
+        .map(|options| Ok(Arc::new(RpcNode::new(options.clone())?) as Arc<dyn BitcoinNode>))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Arc::new(FailoverNode::new(
+        nodes,
+        FailoverOptions::default(),
+    )?))
+}
+
 /// Reads a keypair file, with a warning where others may read it too.
-pub(super) fn read_keypair(path: &std::path::Path) -> anyhow::Result<Keypair> {
+pub(crate) fn read_keypair(path: &std::path::Path) -> anyhow::Result<Keypair> {
     let file = Keypair::read(path)?;
     if let Some(warning) = file.warning {
         tracing::warn!("{warning}");
