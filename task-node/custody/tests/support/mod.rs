@@ -1,0 +1,9 @@
+//! What the tests of this folder stand on: a real regtest node, custodians with real keys, and their transactions.
+#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod custodian;
+pub mod regtest;
+
+pub use custodian::{Custodian, Spendable, spend};
+pub use regtest::Regtest;
