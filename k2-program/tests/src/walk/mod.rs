@@ -1,6 +1,6 @@
 //! A random walk through all instructions, right ones and wrong ones, beside a model that knows what each must do.
 //!
-//! The [`Model`] is written from the rules, not from the program: it keeps sets and maps where the program keeps bits and
+//! The model is written from the rules, not from the program: it keeps sets and maps where the program keeps bits and
 //! bumps. Before a step it says whether the step may succeed, after it the chain is compared with it, account by account.
 //!
 //! A walk is reproduced by its seed.
