@@ -7,11 +7,13 @@
 //! 3. [`CumulativeList`] - what everybody has earned so far; entries never shrink.
 //! 4. [`Distribution`] - the two outputs of a round: Koii's list for operators and the reward tree for K2.
 //! 5. [`RewardList`] - the tree's leaves as bytes, from which anybody proves what is theirs.
+//! 6. [`books`] - where every satoshi is, from its coinbase to the burn of what it backed: double entry.
 //!
 //! Everything is a pure function of its arguments: no clock, no disk, no network, no floating point, no order but the
 //! documented ones. Two nodes with the same accepted bundles get the same bytes (p2poolv2 #610 read the tip a second
 //! time in the middle of such a computation).
 
+pub mod books;
 mod cumulative;
 mod distribution;
 mod fee;
