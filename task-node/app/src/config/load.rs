@@ -12,11 +12,13 @@ use super::raw::RawConfig;
 const ENV_PREFIX: &str = "ORCAPOOL_";
 /// Variables with the prefix that are not configuration keys: the devnet's bitcoind and K2 program, the file itself, the
 /// scripts' cache, and what the tests are told.
-const NOT_CONFIGURATION: [&str; 7] = [
+const NOT_CONFIGURATION: [&str; 9] = [
     "BITCOIND",
     "K2_PROGRAM",
     "CONFIG",
     "CACHE",
+    "FAULT_AT",
+    "FAULT_LIST",
     "SBF_SELFTEST",
     "SCENARIOS",
     "WEB3",
