@@ -5,140 +5,40 @@
 //! wsh(sortedmulti(2,[fingerprint/48h/coin h/0h/2h]xpub/<0;1>/*,...))     2-of-3, BIP48 and BIP67
 //! ```
 //!
+//! Each wallet has one text, whatever order and spelling the keys were given in: all custodians see the same checksum.
+//!
 //! Keychain 0 receives coinbases, always at index 0, because K2 honours one script. Keychain 1 receives change; none of its
 //! scripts is ever registered on K2, so moving the pool's own coins can never be minted.
 
+mod cosigner;
+mod error;
+
 use std::fmt;
-use std::str::FromStr;
 
 use bdk_wallet::KeychainKind;
-use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, Xpub};
+use bitcoin::bip32::{ChildNumber, DerivationPath};
 use bitcoin::{Address, Network, NetworkKind, Script, ScriptBuf};
+use miniscript::descriptor::checksum::desc_checksum;
 use miniscript::descriptor::{Wildcard, WshInner};
 use miniscript::{Descriptor, DescriptorPublicKey};
 
-/// The most cosigners of `sortedmulti` in a P2WSH script that every node relays (20 of them are 3,600 bytes at most).
+pub use cosigner::Cosigner;
+pub use error::SetupError;
+use error::may_hold_private_key;
+
+/// Consensus would allow 20 in a P2WSH script; 15 is what P2SH allowed, and so what signing devices take.
 const MAX_COSIGNERS: usize = 15;
 
-/// Why keys or a descriptor make no wallet.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// Not an xpub with its origin.
-    #[error(
-        "\"{given}\" is no extended public key with its origin, such as [d34db33f/48h/0h/0h/2h]xpub6...: {reason}"
-    )]
-    Cosigner {
-        /// What was given, shortened.
-        given: String,
-        /// Why.
-        reason: String,
-    },
-    /// Not a descriptor.
-    #[error("this is no descriptor with checksum: {0}")]
-    Descriptor(String),
-    /// A descriptor that the pool does not use.
-    #[error(
-        "the pool's wallets are wpkh(key/<0;1>/*) and wsh(sortedmulti(m,key/<0;1>/*,...)) with the origin of every key; this is {0}"
-    )]
-    Form(String),
-    /// A private key.
-    #[error("a private key stands in the descriptor: nothing but public keys belongs here")]
-    Private,
-    /// A key of another network.
-    #[error("{key} is a key for {found:?} networks, and the wallet is on {network}")]
-    Network {
-        /// Which.
-        key: String,
-        /// The key's.
-        found: NetworkKind,
-        /// The wallet's.
-        network: Network,
-    },
-    /// The same key twice.
-    #[error("cosigner {0} is given twice: each custodian must bring a key of its own")]
-    Repeated(Fingerprint),
-    /// Impossible threshold.
-    #[error("{threshold} of {cosigners} is no threshold: two or more of 2 to {MAX_COSIGNERS} keys")]
-    Threshold {
-        /// Signatures.
-        threshold: usize,
-        /// Keys.
-        cosigners: usize,
-    },
-}
-
-/// A custodian's account: an extended public key and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cosigner {
-    /// Of the custodian's master key.
-    pub fingerprint: Fingerprint,
-    /// From the master key to `xpub`; all hardened.
-    pub path: DerivationPath,
-    /// The account's key.
-    pub xpub: Xpub,
-}
-
-impl FromStr for Cosigner {
-    type Err = SetupError;
-
-    fn from_str(given: &str) -> Result<Self, SetupError> {
-        let fail = |reason: &str| SetupError::Cosigner {
-            given: given.chars().take(80).collect(),
-            reason: reason.to_owned(),
-        };
-        let (origin, key) = given
-            .trim()
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'))
-            .ok_or_else(|| fail("the origin in brackets is missing"))?;
-        let (fingerprint, path) = origin
-            .split_once('/')
-            .ok_or_else(|| fail("the origin has no path"))?;
-        let fingerprint = fingerprint
-            .parse()
-            .map_err(|_| fail("the fingerprint is not 8 hexadecimal digits"))?;
-        let path: DerivationPath = path
-            .parse()
-            .map_err(|_| fail("the path is not like 48h/0h/0h/2h"))?;
-        if !path.into_iter().all(ChildNumber::is_hardened) {
-            return Err(fail("a step of the path is not hardened"));
-        }
-        let xpub: Xpub = key.parse().map_err(|_| {
-            if key.contains("prv") {
-                SetupError::Private
-            } else {
-                fail("the key is not an xpub or tpub, or a character is wrong")
-            }
-        })?;
-        if usize::from(xpub.depth) != path.len() {
-            return Err(fail("the path is not as long as the key is deep"));
-        }
-        Ok(Self {
-            fingerprint,
-            path,
-            xpub,
-        })
-    }
-}
-
-impl fmt::Display for Cosigner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            fingerprint,
-            path,
-            xpub,
-        } = self;
-        // One form of each key, with h: an apostrophe would have to be quoted in a shell.
-        write!(f, "[{fingerprint}/{path:#}]{xpub}")
-    }
-}
+/// The longest descriptor that is read, in bytes; 15 keys take some 2,400.
+const MAX_DESCRIPTOR: usize = 4096;
 
 /// A wallet that custodians hold together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
     network: Network,
-    /// With `<0;1>`.
+    /// With `<0;1>`, `h` and checksum.
+    text: String,
+    /// The same.
     descriptor: Descriptor<DescriptorPublicKey>,
     keychains: [Descriptor<DescriptorPublicKey>; 2],
     cosigners: Vec<Cosigner>,
@@ -151,7 +51,7 @@ impl Setup {
     /// # Errors
     /// [`SetupError`].
     pub fn single(network: Network, cosigner: &Cosigner) -> Result<Self, SetupError> {
-        Self::parse(network, &format!("wpkh({cosigner}/<0;1>/*)"))
+        Self::of(network, 1, vec![cosigner.clone()])
     }
 
     /// `threshold` of these keys sign together: BIP48. Their order does not matter.
@@ -163,18 +63,8 @@ impl Setup {
         threshold: usize,
         cosigners: &[Cosigner],
     ) -> Result<Self, SetupError> {
-        let wrong = SetupError::Threshold {
-            threshold,
-            cosigners: cosigners.len(),
-        };
-        if !(2..=cosigners.len()).contains(&threshold) || cosigners.len() > MAX_COSIGNERS {
-            return Err(wrong);
-        }
-        // Ordered, so that all custodians come to the same descriptor and checksum.
-        let mut keys: Vec<_> = cosigners.iter().map(Cosigner::to_string).collect();
-        keys.sort_unstable();
-        let keys: String = keys.iter().map(|key| format!(",{key}/<0;1>/*")).collect();
-        Self::parse(network, &format!("wsh(sortedmulti({threshold}{keys}))"))
+        check_threshold(threshold, cosigners.len())?;
+        Self::of(network, threshold, cosigners.to_vec())
     }
 
     /// The wallet of a descriptor. A checksum is verified where there is one.
@@ -182,29 +72,44 @@ impl Setup {
     /// # Errors
     /// [`SetupError`].
     pub fn parse(network: Network, descriptor: &str) -> Result<Self, SetupError> {
-        let descriptor: Descriptor<DescriptorPublicKey> =
-            descriptor
-                .trim()
-                .parse()
-                .map_err(|error: miniscript::Error| {
-                    if descriptor.contains("prv") {
-                        SetupError::Private
-                    } else {
-                        SetupError::Descriptor(error.to_string())
-                    }
-                })?;
+        let descriptor = descriptor.trim();
+        if may_hold_private_key(descriptor) {
+            return Err(SetupError::Private);
+        }
+        if descriptor.len() > MAX_DESCRIPTOR {
+            let reason = format!("it is longer than {MAX_DESCRIPTOR} bytes");
+            return Err(SetupError::Descriptor(reason));
+        }
         let form = |what: &str| SetupError::Form(what.to_owned());
+        let descriptor: Descriptor<DescriptorPublicKey> = descriptor
+            .parse()
+            .map_err(|error: miniscript::Error| no_descriptor(&error))?;
         let (threshold, keys) = match &descriptor {
             Descriptor::Wpkh(wpkh) => (1, vec![wpkh.as_inner().clone()]),
             Descriptor::Wsh(wsh) => match wsh.as_inner() {
-                WshInner::SortedMulti(multi) => (multi.k(), multi.pks().to_vec()),
+                WshInner::SortedMulti(multi) => {
+                    check_threshold(multi.k(), multi.n())?;
+                    (multi.k(), multi.pks().to_vec())
+                }
                 WshInner::Ms(_) => return Err(form("another wsh(...)")),
             },
             other => return Err(form(&format!("{:?}", other.desc_type()))),
         };
-        let mut cosigners: Vec<Cosigner> = Vec::new();
-        for key in keys {
-            let cosigner = cosigner(&key)?;
+        let cosigners = keys.iter().map(cosigner).collect::<Result<_, _>>()?;
+        Self::of(network, threshold, cosigners)
+    }
+
+    /// One cosigner: `wpkh`; several: `wsh`, whose threshold was checked.
+    fn of(
+        network: Network,
+        threshold: usize,
+        mut cosigners: Vec<Cosigner>,
+    ) -> Result<Self, SetupError> {
+        for (index, cosigner) in cosigners.iter().enumerate() {
+            cosigner.check().map_err(|reason| SetupError::Cosigner {
+                given: format!("\"{cosigner}\""),
+                reason,
+            })?;
             let found = cosigner.xpub.network;
             if found != NetworkKind::from(network) {
                 return Err(SetupError::Network {
@@ -213,25 +118,36 @@ impl Setup {
                     network,
                 });
             }
-            if cosigners.iter().any(|other| other.xpub == cosigner.xpub) {
+            // Two accounts of one seed are one custodian; and the same key may come with another parent or chain code.
+            let mut others = cosigners.iter().take(index);
+            if others.any(|other| {
+                other.fingerprint == cosigner.fingerprint
+                    || other.xpub.public_key == cosigner.xpub.public_key
+            }) {
                 return Err(SetupError::Repeated(cosigner.fingerprint));
             }
-            cosigners.push(cosigner);
         }
-        if cosigners.len() > 1 && threshold < 2 {
-            return Err(SetupError::Threshold {
-                threshold,
-                cosigners: cosigners.len(),
-            });
-        }
-        let keychains: [_; 2] = descriptor
-            .clone()
-            .into_single_descriptors()
-            .map_err(|error| SetupError::Descriptor(error.to_string()))?
+        cosigners.sort_by_cached_key(Cosigner::to_string);
+        let text = match cosigners.as_slice() {
+            [cosigner] => format!("wpkh({cosigner}/<0;1>/*)"),
+            several => {
+                let key = |cosigner: &Cosigner| format!(",{cosigner}/<0;1>/*");
+                let keys: String = several.iter().map(key).collect();
+                format!("wsh(sortedmulti({threshold}{keys}))")
+            }
+        };
+        let checksum = desc_checksum(&text).map_err(|error| no_descriptor(&error))?;
+        let text = format!("{text}#{checksum}");
+        let descriptor: Descriptor<DescriptorPublicKey> =
+            text.parse().map_err(|error| no_descriptor(&error))?;
+        let keychains = descriptor.clone().into_single_descriptors();
+        let keychains: [_; 2] = keychains
+            .map_err(|error| no_descriptor(&error))?
             .try_into()
-            .map_err(|_| form("without the two keychains <0;1>"))?;
+            .map_err(|_| SetupError::Form("without the two keychains <0;1>".to_owned()))?;
         Ok(Self {
             network,
+            text,
             descriptor,
             keychains,
             cosigners,
@@ -245,13 +161,13 @@ impl Setup {
         self.network
     }
 
-    /// With `<0;1>`; displayed, it ends with its checksum.
+    /// With `<0;1>`. For people, show the setup itself: the library writes apostrophes, and so another checksum.
     #[must_use]
     pub const fn descriptor(&self) -> &Descriptor<DescriptorPublicKey> {
         &self.descriptor
     }
 
-    /// Whose signatures count.
+    /// Whose signatures count, in the descriptor's order.
     #[must_use]
     pub fn cosigners(&self) -> &[Cosigner] {
         &self.cosigners
@@ -313,9 +229,34 @@ impl Setup {
     }
 }
 
+/// The descriptor with checksum, hardened steps with `h`: the one text of this wallet.
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+const fn check_threshold(threshold: usize, cosigners: usize) -> Result<(), SetupError> {
+    if threshold < 2 || threshold > cosigners || cosigners > MAX_COSIGNERS {
+        return Err(SetupError::Threshold {
+            threshold,
+            cosigners,
+        });
+    }
+    Ok(())
+}
+
+/// The library quotes what it could not read, however long it is.
+fn no_descriptor(error: &miniscript::Error) -> SetupError {
+    SetupError::Descriptor(error.to_string().chars().take(200).collect())
+}
+
 /// The key of a descriptor, which must be an extended one with its origin and the two keychains.
 fn cosigner(key: &DescriptorPublicKey) -> Result<Cosigner, SetupError> {
-    let form = || SetupError::Form(format!("a descriptor with the key {key}"));
+    let form = || {
+        let key: String = key.to_string().chars().take(200).collect();
+        SetupError::Form(format!("a descriptor with the key {key}"))
+    };
     let DescriptorPublicKey::MultiXPub(key) = key else {
         return Err(form());
     };
@@ -333,3 +274,6 @@ fn cosigner(key: &DescriptorPublicKey) -> Result<Cosigner, SetupError> {
         xpub: key.xkey,
     })
 }
+
+#[cfg(test)]
+mod tests;
