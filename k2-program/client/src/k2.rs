@@ -217,6 +217,9 @@ pub trait K2: fmt::Debug + Send + Sync {
     /// The node's version.
     async fn version(&self) -> Result<String, K2Error>;
 
+    /// The genesis hash: which cluster this is.
+    async fn genesis_hash(&self) -> Result<Hash, K2Error>;
+
     /// One account.
     async fn account(
         &self,

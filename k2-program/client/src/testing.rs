@@ -197,4 +197,8 @@ impl K2 for Shelf {
     async fn version(&self) -> Result<String, K2Error> {
         Ok("shelf".into())
     }
+
+    async fn genesis_hash(&self) -> Result<Hash, K2Error> {
+        Ok(Hash::new_from_array([2; 32]))
+    }
 }

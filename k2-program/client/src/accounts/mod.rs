@@ -10,7 +10,7 @@ use k2_interface::state::{
 
 use crate::address::{SYSTEM_PROGRAM, TOKEN_PROGRAM};
 use crate::error::K2Error;
-use crate::k2::{AccountData, AccountFilter, Commitment, K2, MAX_ACCOUNTS};
+use crate::k2::{AccountData, AccountFilter, At, Commitment, K2, MAX_ACCOUNTS};
 use crate::pda::{Outpoint, Program};
 
 pub use decode::{AnyAccount, Mint, TokenAccount};
@@ -353,14 +353,27 @@ impl<'a> Accounts<'a> {
     /// [`AccountError`].
     pub async fn mint(&self) -> Result<Mint, AccountError> {
         let address = self.program.mint();
-        let account = self.existing(address).await?.ok_or(AccountError::Missing {
-            what: "the mint",
-            address,
+        decode_mint(address, self.existing(address).await?)
+    }
+
+    /// Configuration and mint as of one slot, so that totals and supply can be compared.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn config_and_mint(&self) -> Result<At<(Config, Mint)>, AccountError> {
+        let (config, mint) = (self.program.config(), self.program.mint());
+        let answer = self.k2.accounts(&[config, mint], self.commitment).await?;
+        let mut accounts = answer.value.into_iter();
+        let mut next = || accounts.next().flatten().filter(exists);
+        let account = next().ok_or(AccountError::Missing {
+            what: name(Kind::Config),
+            address: config,
             hint: hint(Kind::Config),
         })?;
-        token(&account, Mint::decode).ok_or(AccountError::Token {
-            what: "a mint",
-            address,
+        let config = self.decode(&config, &account, Kind::Config)?;
+        Ok(At {
+            slot: answer.slot,
+            value: (config, decode_mint(mint, next())?),
         })
     }
 
@@ -443,6 +456,18 @@ impl<'a> Accounts<'a> {
 /// More than lamports, which anybody can send to any address.
 fn exists(account: &AccountData) -> bool {
     account.owner != SYSTEM_PROGRAM || !account.data.is_empty()
+}
+
+fn decode_mint(address: K2Address, account: Option<AccountData>) -> Result<Mint, AccountError> {
+    let account = account.ok_or(AccountError::Missing {
+        what: "the mint",
+        address,
+        hint: hint(Kind::Config),
+    })?;
+    token(&account, Mint::decode).ok_or(AccountError::Token {
+        what: "a mint",
+        address,
+    })
 }
 
 fn token<T>(account: &AccountData, decode: impl Fn(&[u8]) -> Option<T>) -> Option<T> {

@@ -359,4 +359,11 @@ impl K2 for K2Rpc {
         let json: wire::VersionJson = self.ask("getVersion", json!([]), SMALL).await?;
         Ok(clip(&json.core))
     }
+
+    async fn genesis_hash(&self) -> Result<Hash, K2Error> {
+        const METHOD: &str = "getGenesisHash";
+        let text: String = self.ask(METHOD, json!([]), SMALL).await?;
+        text.parse()
+            .map_err(|_| self.bad(METHOD, format!("hash {}", clip(&text))))
+    }
 }
