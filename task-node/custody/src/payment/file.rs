@@ -1,0 +1,45 @@
+//! PSBT files, binary (BIP174) or base64.
+
+use std::str::FromStr as _;
+
+use bitcoin::Psbt;
+
+/// The most a file may hold: 200 inputs, each with a large coinbase transaction, take a tenth of it.
+const MAX_LEN: usize = 16 << 20;
+
+/// The first bytes of a binary file (BIP174).
+const MAGIC: &[u8] = b"psbt\xff";
+
+/// Why a file is no PSBT.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// Too large.
+    #[error("{0} bytes are more than a PSBT of this pool has")]
+    Length(usize),
+    /// Neither form.
+    #[error("this is no PSBT, neither binary nor base64")]
+    Form,
+    /// Its content.
+    #[error("the PSBT is damaged: {0}")]
+    Psbt(String),
+}
+
+/// Reads the content of a file.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_psbt(content: &[u8]) -> Result<Psbt, FileError> {
+    if content.len() > MAX_LEN {
+        return Err(FileError::Length(content.len()));
+    }
+    if content.starts_with(MAGIC) {
+        return Psbt::deserialize(content).map_err(|error| FileError::Psbt(error.to_string()));
+    }
+    let text = std::str::from_utf8(content).map_err(|_| FileError::Form)?;
+    let text: String = text.split_ascii_whitespace().collect();
+    if !text.starts_with("cHNidP8") {
+        return Err(FileError::Form);
+    }
+    Psbt::from_str(&text).map_err(|error| FileError::Psbt(error.to_string()))
+}
