@@ -110,7 +110,11 @@ impl fmt::Display for Cosigner {
             path,
             xpub,
         } = self;
-        // One form of each key, with h: an apostrophe would have to be quoted in a shell.
-        write!(f, "[{fingerprint}/{path:#}]{xpub}")
+        // One form of each key, with h: an apostrophe would have to be quoted in a shell. The library's path knows only that.
+        write!(f, "[{fingerprint}")?;
+        for step in path {
+            write!(f, "/{step:#}")?;
+        }
+        write!(f, "]{xpub}")
     }
 }
