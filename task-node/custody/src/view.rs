@@ -128,7 +128,8 @@ pub struct BitcoinView {
     pub spent: BTreeMap<OutPoint, Spent>,
     /// The transactions that `coins` are outputs of: signers of segwit v0 are shown them whole (CVE-2020-14199).
     pub funding: BTreeMap<Txid, Transaction>,
-    /// All transactions of the wallet that name redemptions, unconfirmed ones included.
+    /// All transactions of the wallet that name redemptions, as far as they were ever seen: unconfirmed, replaced and dropped
+    /// ones are among them, because somebody may still have them.
     pub payments: Vec<Payment>,
 }
 
