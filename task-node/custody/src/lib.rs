@@ -14,10 +14,12 @@
 //! | [`journal`] | what was intended, signed and sent, written before it happens |
 //! | [`coordinator`] | brings each payment from its intent to its settlement |
 //! | [`reserves`] | proof that the coins exist and can be signed for |
+//! | [`books`] | double entry: where every satoshi is, held against the node and K2 |
 //! | [`fault`] | the steps of a payout at which a test may end the process |
 //!
 //! Amounts are [`Amount`](bitcoin::Amount), heights are block heights, ids are those of redemptions on K2.
 
+pub mod books;
 pub mod coordinator;
 pub mod fault;
 pub mod journal;

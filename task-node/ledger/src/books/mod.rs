@@ -61,7 +61,7 @@ struct Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// It is this entry.
-    Booked(Entry),
+    Booked(Box<Entry>),
     /// It had been booked before; nothing changed.
     Known,
 }
@@ -135,12 +135,12 @@ impl Books {
                 trail.standing.pop();
             }
         }
-        Ok(Applied::Booked(Entry {
+        Ok(Applied::Booked(Box::new(Entry {
             number,
             event,
             reverses,
             postings,
-        }))
+        })))
     }
 
     /// The events that lead from what stands for a subject to what should: first what takes back, then what is booked. What
