@@ -21,6 +21,7 @@
 //! always share an input ([`history`]), so never more than one of them can confirm.
 
 mod build;
+pub mod describe;
 mod file;
 mod finish;
 pub mod history;
@@ -35,6 +36,7 @@ mod weight;
 
 use bitcoin::{Amount, FeeRate};
 
+pub use describe::{Description, describe};
 pub use file::{FileError, read_psbt};
 pub use finish::{CombineError, FinishError, combine, finalize, verify};
 pub use history::History;

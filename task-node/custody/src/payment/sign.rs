@@ -1,7 +1,5 @@
 //! Signing what was reviewed and written down, and nothing else.
 
-use std::collections::BTreeSet;
-
 use bitcoin::secp256k1::{Message, Secp256k1};
 use bitcoin::sighash::SighashCache;
 use bitcoin::{EcdsaSighashType, Psbt};
@@ -157,22 +155,4 @@ pub(super) fn check_signatures(psbt: &Psbt) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Who signed every input, by fingerprint.
-pub(super) fn signed_by(psbt: &Psbt) -> BTreeSet<bitcoin::bip32::Fingerprint> {
-    let mut everywhere: Option<BTreeSet<_>> = None;
-    for input in &psbt.inputs {
-        let signers: BTreeSet<_> = input
-            .partial_sigs
-            .keys()
-            .filter_map(|key| input.bip32_derivation.get(&key.inner))
-            .map(|(fingerprint, _)| *fingerprint)
-            .collect();
-        everywhere = Some(match everywhere {
-            None => signers,
-            Some(before) => before.intersection(&signers).copied().collect(),
-        });
-    }
-    everywhere.unwrap_or_default()
 }
