@@ -225,6 +225,14 @@ impl KeyFile {
         &self.info
     }
 
+    /// Whether a passphrase opens it, rather than an age identity.
+    ///
+    /// # Errors
+    /// [`KeyError::Format`].
+    pub fn needs_passphrase(&self) -> Result<bool, KeyError> {
+        sealed::needs_passphrase(&self.sealed)
+    }
+
     /// Decrypts the key, and makes sure that the open part belongs to it.
     ///
     /// # Errors

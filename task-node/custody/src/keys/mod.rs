@@ -31,7 +31,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 pub use error::{KeyError, SigningError};
 pub use file::{KeyFile, KeyInfo, MAX_LABEL};
-pub use sealed::{MIN_PASSPHRASE, Protection, Unlock};
+pub use sealed::{ExposeSecret, MIN_PASSPHRASE, Protection, SecretString, Unlock};
 
 use crate::setup::Cosigner;
 

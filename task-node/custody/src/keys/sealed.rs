@@ -2,10 +2,10 @@
 //!
 //! The sealed text is an ordinary ASCII-armored age file, so `age -d` opens it too, whatever becomes of this program.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
-use age::secrecy::{ExposeSecret as _, SecretString};
+pub use age::secrecy::{ExposeSecret, SecretString};
 use age::{DecryptError, Decryptor, Encryptor, Identity, IdentityFile, Recipient};
 use zeroize::Zeroizing;
 
@@ -122,11 +122,19 @@ pub(super) fn seal(plaintext: &[u8], protection: &Protection) -> Result<String, 
     String::from_utf8(write().map_err(|_| KeyError::Encrypt)?).map_err(|_| KeyError::Encrypt)
 }
 
+/// Whether a passphrase opens it.
+pub(super) fn needs_passphrase(sealed: &str) -> Result<bool, KeyError> {
+    Ok(decryptor(sealed)?.is_scrypt())
+}
+
+fn decryptor(sealed: &str) -> Result<Decryptor<ArmoredReader<BufReader<&[u8]>>>, KeyError> {
+    Decryptor::new_buffered(ArmoredReader::new(sealed.as_bytes()))
+        .map_err(|_| KeyError::Format("its encrypted part is no age file".to_owned()))
+}
+
 /// Decrypts what [`seal`] or another age program encrypted.
 pub(super) fn open(sealed: &str, unlock: &Unlock) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let damaged = |_| KeyError::Format("its encrypted part is no age file".to_owned());
-    let decryptor = Decryptor::new_buffered(ArmoredReader::new(sealed.as_bytes()));
-    let decryptor = decryptor.map_err(damaged)?;
+    let decryptor = decryptor(sealed)?;
     // The library's own message for too much work subtracts what may be more from what is less, so none of its texts are used.
     let (reader, wrong) = match (unlock, decryptor.is_scrypt()) {
         (Unlock::Passphrase(passphrase), true) => {

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-pub use keys::KeysCommand;
+pub use keys::{
+    ExportKeyArgs, KeyNetwork, KeysCommand, NewKeyArgs, RotateKeyArgs, ShowKeyArgs, UnlockArgs,
+};
 pub use payout::PayoutCommand;
 pub use psbt::{PsbtCommand, SignArgs};
 pub use reserves::ReservesCommand;

@@ -5,5 +5,6 @@ pub(super) mod keys;
 pub(super) mod payout;
 pub(super) mod psbt;
 pub(super) mod reserves;
+mod secrets;
 pub(super) mod sign;
 pub(super) mod wallet;
