@@ -27,6 +27,7 @@ pub mod keys;
 pub mod payment;
 pub mod reserves;
 pub mod setup;
+mod sqlite;
 pub mod view;
 pub mod watch;
 

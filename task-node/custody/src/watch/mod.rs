@@ -22,9 +22,9 @@ mod database;
 mod error;
 mod events;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod folder;
-mod report;
+pub(crate) mod report;
 mod server;
 mod source;
 
@@ -43,6 +43,7 @@ pub use report::{Balance, Balances, HistoryEntry, Kind, Utxo};
 pub use source::{Login, Source};
 
 use crate::Setup;
+use crate::books::Transactions;
 use crate::view::BitcoinView;
 use database::Database;
 
@@ -190,6 +191,12 @@ impl Watch {
     #[must_use]
     pub fn view(&self) -> BitcoinView {
         report::view(&self.wallet)
+    }
+
+    /// Every transaction that counts, whole: what the books are made of.
+    #[must_use]
+    pub fn transactions(&self) -> Transactions {
+        report::transactions(&self.wallet)
     }
 
     /// What there is, by keychain.

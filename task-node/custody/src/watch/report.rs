@@ -7,6 +7,7 @@ use bdk_wallet::chain::{CanonicalizationParams, ChainPosition, ConfirmationBlock
 use bdk_wallet::{KeychainKind, Wallet};
 use bitcoin::{Amount, OutPoint, Transaction, Txid};
 
+use crate::books::{Seen, Transactions};
 use crate::view::{BitcoinView, Coin, Payment, Spent, named};
 
 /// What one keychain holds. Nothing is counted twice.
@@ -109,7 +110,7 @@ fn canonical(wallet: &Wallet) -> BTreeMap<Txid, Canonical> {
     .collect()
 }
 
-pub(super) fn view(wallet: &Wallet) -> BitcoinView {
+pub(crate) fn view(wallet: &Wallet) -> BitcoinView {
     view_of(wallet, &canonical(wallet))
 }
 
@@ -176,6 +177,21 @@ fn view_of(wallet: &Wallet, canonical: &BTreeMap<Txid, Canonical>) -> BitcoinVie
         funding,
         payments,
     }
+}
+
+/// Every transaction that counts, whole.
+pub(crate) fn transactions(wallet: &Wallet) -> Transactions {
+    canonical(wallet)
+        .into_iter()
+        .map(|(txid, tx)| {
+            let block = tx.block.map(|block| block.block_id);
+            let seen = Seen {
+                transaction: Transaction::clone(&tx.transaction),
+                block: block.map(|block| (block.height, block.hash)),
+            };
+            (txid, seen)
+        })
+        .collect()
 }
 
 pub(super) fn utxos(wallet: &Wallet) -> Vec<Utxo> {

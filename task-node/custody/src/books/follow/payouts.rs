@@ -162,9 +162,11 @@ fn steps(facts: &Facts<'_>, flow: &Flow<'_>, part: &Part) -> Vec<Step> {
 
 /// What payments that nobody has seen yet may still take, by redemption.
 fn planned(books: &Books, facts: &Facts<'_>, flows: &Flows<'_>) -> BTreeMap<u64, Amount> {
+    // The node's too: a payment that was dropped, or replaced, may come back for as long as it can confirm.
     let alive = facts
         .planned
         .iter()
+        .chain(&facts.bitcoin.payments)
         .filter(|payment| !flows.spends(&payment.txid) && !payment.is_dead(facts.bitcoin));
     let ids: BTreeSet<u64> = alive.flat_map(|payment| &payment.ids).copied().collect();
     ids.into_iter()
