@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bdk_wallet::KeychainKind;
+pub use bdk_wallet::KeychainKind;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
 use k2_interface::bitcoin::{RedeemIds, ScriptPubkey};
 use k2_interface::state::{self, RedemptionState};

@@ -2,11 +2,13 @@
 //!
 //! Nothing behind this module sees a string it would have to check again.
 
+mod custody;
 mod load;
 mod parsed;
 pub mod raw;
 mod show;
 
+pub use custody::CustodySettings;
 pub use load::{LoadError, load, nearest};
 pub use parsed::{
     Config, ConfigError, HttpSettings, K2Settings, LogFormat, MinerSettings, StratumSettings,

@@ -116,16 +116,20 @@ pub struct Config {
 
 /// Collects complaints, so that all are reported at once.
 #[derive(Default)]
-struct Complaints(Vec<String>);
+pub(super) struct Complaints(pub(super) Vec<String>);
 
 impl Complaints {
-    fn check<T, E: std::fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
+    pub(super) fn check<T, E: std::fmt::Display>(
+        &mut self,
+        key: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result
             .map_err(|error| self.0.push(format!("{key}: {error}")))
             .ok()
     }
 
-    fn require(&mut self, holds: bool, message: impl FnOnce() -> String) {
+    pub(super) fn require(&mut self, holds: bool, message: impl FnOnce() -> String) {
         if !holds {
             self.0.push(message());
         }
@@ -423,7 +427,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
     })
 }
 
-fn network(text: &str) -> Result<Network, String> {
+pub(super) fn network(text: &str) -> Result<Network, String> {
     match text {
         "mainnet" | "main" | "bitcoin" => Ok(Network::Bitcoin),
         "testnet4" => Ok(Network::Testnet4),
@@ -440,7 +444,7 @@ fn socket(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("`{text}` is not of the form 0.0.0.0:3333"))
 }
 
-fn bitcoin_node(
+pub(super) fn bitcoin_node(
     index: usize,
     raw: &RawBitcoinNode,
     network: Network,

@@ -18,6 +18,8 @@ pub struct RawConfig {
     pub payout: RawPayout,
     /// The K2 program and how it is reached.
     pub k2: RawK2,
+    /// The wallet block rewards are paid to; only custodians have one.
+    pub custody: RawCustody,
     /// How rewards are shared.
     pub pplns: RawPplns,
     /// How other nodes' rounds are audited.
@@ -42,6 +44,7 @@ impl Default for RawConfig {
             bitcoin: RawBitcoin::default(),
             payout: RawPayout::default(),
             k2: RawK2::default(),
+            custody: RawCustody::default(),
             pplns: RawPplns::default(),
             audit: RawAudit::default(),
             stratum: RawStratum::default(),
@@ -156,6 +159,40 @@ impl Default for RawK2 {
             rpc: vec!["https://mainnet.koii.network".to_owned()],
             keypair: None,
             price_micro_lamports: 0,
+        }
+    }
+}
+
+/// `[custody]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCustody {
+    /// The wallet's folder; `custody` in the data folder by default.
+    pub dir: Option<PathBuf>,
+    /// Where the wallet's blocks come from: `bitcoind` (`bitcoin.nodes`), `esplora` or `electrum`.
+    pub backend: String,
+    /// The Esplora or Electrum server, which is believed: run your own.
+    pub url: String,
+    /// No transaction may pay a higher fee rate, in satoshis a virtual byte.
+    pub max_fee_rate_sat_vb: u64,
+    /// No transaction may pay a higher fee, in satoshis.
+    pub max_fee_sats: u64,
+    /// A redemption that expires within this many blocks is not paid any more.
+    pub expiry_margin_blocks: u32,
+    /// Confirmations after which a payout counts as made.
+    pub confirmations: u32,
+}
+
+impl Default for RawCustody {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            backend: "bitcoind".to_owned(),
+            url: String::new(),
+            max_fee_rate_sat_vb: 50,
+            max_fee_sats: 1_000_000,
+            expiry_margin_blocks: 12,
+            confirmations: 6,
         }
     }
 }

@@ -15,6 +15,7 @@ pub fn redacted(config: &RawConfig) -> RawConfig {
         }
         node.url = without_credentials(&node.url);
     }
+    config.custody.url = without_credentials(&config.custody.url);
     for gateway in &mut config.content.gateways {
         *gateway = without_credentials(gateway);
     }
@@ -52,6 +53,7 @@ mod tests {
             .content
             .gateways
             .push("https://token:hunter2@gateway.example/a@b".to_owned());
+        config.custody.url = "https://token:hunter2@esplora.example/api".to_owned();
         let shown = format!("{:?}", redacted(&config));
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("gateway.example/a@b"), "{shown}");

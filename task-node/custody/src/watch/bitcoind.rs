@@ -67,18 +67,28 @@ fn failed(error: &RpcError) -> WatchError {
     WatchError::source("bitcoind", error)
 }
 
-/// Whether this node's chain is one to follow.
-fn check(watch: &Watch, client: &Client) -> Result<(), WatchError> {
+/// Height of the best block.
+pub(super) fn height(client: &Client, network: Network) -> Result<u32, WatchError> {
+    Ok(info(client, network)?.blocks)
+}
+
+fn info(client: &Client, network: Network) -> Result<ChainInfo, WatchError> {
     let info: ChainInfo = client
         .call("getblockchaininfo", &[])
         .map_err(|error| failed(&error))?;
-    let network = watch.setup().network();
-    if Network::from_core_arg(&info.chain) != Ok(network) {
-        return Err(WatchError::WrongNetwork {
+    if Network::from_core_arg(&info.chain) == Ok(network) {
+        Ok(info)
+    } else {
+        Err(WatchError::WrongNetwork {
             wallet: network,
             node: info.chain,
-        });
+        })
     }
+}
+
+/// Whether this node's chain is one to follow.
+fn check(watch: &Watch, client: &Client) -> Result<(), WatchError> {
+    let info = info(client, watch.setup().network())?;
     if info.initialblockdownload || info.blocks.saturating_add(HEADERS_AHEAD) < info.headers {
         return Err(WatchError::NodeSyncing {
             blocks: info.blocks,

@@ -13,8 +13,8 @@ use bdk_esplora::EsploraExt as _;
 use bdk_esplora::esplora_client::{BlockingClient, Builder};
 use bdk_wallet::chain::spk_client::{FullScanRequest, FullScanResponse, SyncRequest, SyncResponse};
 use bdk_wallet::{KeychainKind, Update};
-use bitcoin::BlockHash;
 use bitcoin::constants::genesis_block;
+use bitcoin::{BlockHash, Network, ScriptBuf};
 
 use super::{GAP, Progress, Watch, WatchError};
 use crate::view::COINBASE_MATURITY;
@@ -30,6 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a request is tried again.
 const RETRIES: u8 = 2;
 
+/// Where a script stands: keychain and index.
+type Place = (KeychainKind, u32);
+
 /// What both kinds of servers can do.
 trait Server {
     fn name(&self) -> &str;
@@ -38,7 +41,7 @@ trait Server {
         &self,
         request: FullScanRequest<KeychainKind>,
     ) -> Result<FullScanResponse<KeychainKind>, WatchError>;
-    fn ask(&self, request: SyncRequest<(KeychainKind, u32)>) -> Result<SyncResponse, WatchError>;
+    fn ask(&self, request: SyncRequest<Place>) -> Result<SyncResponse, WatchError>;
 }
 
 struct Esplora(BlockingClient);
@@ -62,7 +65,7 @@ impl Server for Esplora {
             .map_err(|error| WatchError::source(self.name(), &error))
     }
 
-    fn ask(&self, request: SyncRequest<(KeychainKind, u32)>) -> Result<SyncResponse, WatchError> {
+    fn ask(&self, request: SyncRequest<Place>) -> Result<SyncResponse, WatchError> {
         self.0
             .sync(request, PARALLEL)
             .map_err(|error| WatchError::source(self.name(), &error))
@@ -99,10 +102,51 @@ impl Server for Electrum {
             .map_err(|error| WatchError::source(&self.url, &error))
     }
 
-    fn ask(&self, request: SyncRequest<(KeychainKind, u32)>) -> Result<SyncResponse, WatchError> {
+    fn ask(&self, request: SyncRequest<Place>) -> Result<SyncResponse, WatchError> {
         self.client
             .sync(request, BATCH, false)
             .map_err(|error| WatchError::source(&self.url, &error))
+    }
+}
+
+impl Esplora {
+    fn new(url: &str) -> Self {
+        let builder = Builder::new(url.trim_end_matches('/'))
+            .timeout(TIMEOUT.as_secs())
+            .max_retries(usize::from(RETRIES));
+        Self(builder.build_blocking())
+    }
+}
+
+impl Electrum {
+    fn new(url: &str) -> Result<Self, WatchError> {
+        let config = electrum_client::Config::builder()
+            .timeout(Some(TIMEOUT))
+            .retry(RETRIES)
+            .build();
+        match ElectrumClient::from_config(url, config) {
+            Ok(client) => Ok(Self {
+                url: url.to_owned(),
+                client: BdkElectrumClient::new(client),
+            }),
+            Err(error) => Err(WatchError::source(url, &error)),
+        }
+    }
+}
+
+pub(super) fn esplora_height(url: &str, network: Network) -> Result<u32, WatchError> {
+    let server = Esplora::new(url);
+    check(&server, network)?;
+    let height = server.0.get_height();
+    height.map_err(|error| WatchError::source(url, &error))
+}
+
+pub(super) fn electrum_height(url: &str, network: Network) -> Result<u32, WatchError> {
+    let server = Electrum::new(url)?;
+    check(&server, network)?;
+    match server.client.inner.block_headers_subscribe() {
+        Ok(tip) => u32::try_from(tip.height).map_err(|error| WatchError::source(url, &error)),
+        Err(error) => Err(WatchError::source(url, &error)),
     }
 }
 
@@ -112,11 +156,7 @@ pub(super) fn esplora(
     now: u64,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<u32, WatchError> {
-    let client = Builder::new(url.trim_end_matches('/'))
-        .timeout(TIMEOUT.as_secs())
-        .max_retries(usize::from(RETRIES))
-        .build_blocking();
-    sync(watch, &Esplora(client), now, progress)
+    sync(watch, &Esplora::new(url), now, progress)
 }
 
 pub(super) fn electrum(
@@ -125,20 +165,23 @@ pub(super) fn electrum(
     now: u64,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<u32, WatchError> {
-    let config = electrum_client::Config::builder()
-        .timeout(Some(TIMEOUT))
-        .retry(RETRIES)
-        .build();
-    let client = ElectrumClient::from_config(url, config)
-        .map_err(|error| WatchError::source(url, &error))?;
-    let client = BdkElectrumClient::new(client);
+    let server = Electrum::new(url)?;
     // What is known need not be fetched again.
-    client.populate_tx_cache(watch.wallet.tx_graph().full_txs().map(|node| node.tx));
-    let server = Electrum {
-        url: url.to_owned(),
-        client,
-    };
+    let known = watch.wallet.tx_graph().full_txs().map(|node| node.tx);
+    server.client.populate_tx_cache(known);
     sync(watch, &server, now, progress)
+}
+
+/// A server of another network would show an empty wallet.
+fn check(server: &impl Server, network: Network) -> Result<(), WatchError> {
+    let genesis = server.block_hash(0)?;
+    if genesis == genesis_block(network).block_hash() {
+        return Ok(());
+    }
+    Err(WatchError::WrongNetwork {
+        wallet: network,
+        node: format!("a chain whose first block is {genesis}"),
+    })
 }
 
 /// Returns by how many blocks the chain grew.
@@ -148,14 +191,7 @@ fn sync(
     now: u64,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<u32, WatchError> {
-    let network = watch.setup().network();
-    let genesis = server.block_hash(0)?;
-    if genesis != genesis_block(network).block_hash() {
-        return Err(WatchError::WrongNetwork {
-            wallet: network,
-            node: format!("a chain whose first block is {genesis}"),
-        });
-    }
+    check(server, watch.setup().network())?;
     let start = watch.tip().height;
     if start == 0 {
         let request = watch.wallet.start_full_scan_at(watch.stamp(now)).build();
@@ -188,7 +224,7 @@ fn sync(
 }
 
 /// Scripts that were not given out here.
-fn ahead(watch: &Watch) -> Result<Vec<((KeychainKind, u32), bitcoin::ScriptBuf)>, WatchError> {
+fn ahead(watch: &Watch) -> Result<Vec<(Place, ScriptBuf)>, WatchError> {
     let mut scripts = Vec::new();
     for keychain in [KeychainKind::External, KeychainKind::Internal] {
         let next = watch

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bdk_bitcoind_rpc::bitcoincore_rpc::{Auth, Client, jsonrpc};
+use bitcoin::Network;
 use zeroize::Zeroizing;
 
 use super::WatchError;
@@ -36,6 +37,20 @@ pub enum Source {
         /// Its URL.
         url: String,
     },
+}
+
+impl Source {
+    /// Height of its best block: where a new wallet's life begins.
+    ///
+    /// # Errors
+    /// [`WatchError::Source`], [`WatchError::WrongNetwork`].
+    pub fn height(&self, network: Network) -> Result<u32, WatchError> {
+        match self {
+            Self::Bitcoind { url, login } => super::bitcoind::height(&connect(url, login)?, network),
+            Self::Esplora { url } => super::server::esplora_height(url, network),
+            Self::Electrum { url } => super::server::electrum_height(url, network),
+        }
+    }
 }
 
 /// What a node asks for.

@@ -16,7 +16,7 @@ pub use keys::{
 pub use payout::PayoutCommand;
 pub use psbt::{PsbtCommand, SignArgs};
 pub use reserves::ReservesCommand;
-pub use wallet::WalletCommand;
+pub use wallet::{CreateWalletArgs, ReadWalletArgs, WalletCommand};
 
 use super::ConfigArgs;
 
