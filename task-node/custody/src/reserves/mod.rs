@@ -20,6 +20,7 @@
 //! What it does not show: that the coins are not borrowed, and that nobody else can sign for them. Coins at scripts that K2
 //! registers are told apart from the others (change).
 
+pub mod chain;
 mod draft;
 mod facts;
 mod file;

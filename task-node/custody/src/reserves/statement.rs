@@ -133,13 +133,16 @@ pub(super) mod tests {
 
     pub(in crate::reserves) fn any_statement() -> impl Strategy<Value = Statement> {
         let hash = any::<[u8; 32]>();
-        let paid = (hash, 0..=u32::MAX, prop::collection::vec(0..=u64::MAX, 1..4)).prop_map(
-            |(txid, height, ids)| Paid {
+        let paid = (
+            hash,
+            0..=u32::MAX,
+            prop::collection::vec(0..=u64::MAX, 1..4),
+        )
+            .prop_map(|(txid, height, ids)| Paid {
                 txid: Txid::from_byte_array(txid),
                 height,
                 ids,
-            },
-        );
+            });
         (
             (hash, hash, hash, hash),
             (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>()),

@@ -25,7 +25,9 @@ const MAX_INDEX: u32 = 10_000;
 #[non_exhaustive]
 pub enum VerifyError {
     /// The verifier's node has not seen the block yet.
-    #[error("the Bitcoin node is at height {tip} and the proof at {height}: wait until it has caught up")]
+    #[error(
+        "the Bitcoin node is at height {tip} and the proof at {height}: wait until it has caught up"
+    )]
     NodeBehind {
         /// The node's.
         tip: u32,
@@ -33,7 +35,9 @@ pub enum VerifyError {
         height: u32,
     },
     /// The verifier's endpoint has not seen the slot yet.
-    #[error("the K2 endpoint is at slot {own} and the proof at {slot}: wait until it has caught up")]
+    #[error(
+        "the K2 endpoint is at slot {own} and the proof at {slot}: wait until it has caught up"
+    )]
     EndpointBehind {
         /// The endpoint's.
         own: u64,
@@ -54,7 +58,9 @@ pub enum VerifyError {
     #[error("block {0} is not in the best chain: the proof is of a chain that was given up")]
     Block(BlockHash),
     /// Totals that cannot have been.
-    #[error("the totals the proof states cannot have been: K2's never fall, and are lower now, or differ at the same slot")]
+    #[error(
+        "the totals the proof states cannot have been: K2's never fall, and are lower now, or differ at the same slot"
+    )]
     Totals,
     /// A redemption that is not paid as stated.
     #[error(
@@ -222,8 +228,16 @@ fn about(proof: &Proof, k2: &K2Facts, setup: Option<&Setup>) -> Result<(), Verif
             Err(VerifyError::Elsewhere { what, stated, own })
         }
     };
-    same("K2 cluster", statement.k2.to_string(), k2.genesis.to_string())?;
-    same("program", statement.program.to_string(), k2.program.to_string())?;
+    same(
+        "K2 cluster",
+        statement.k2.to_string(),
+        k2.genesis.to_string(),
+    )?;
+    same(
+        "program",
+        statement.program.to_string(),
+        k2.program.to_string(),
+    )?;
     same("token", statement.mint.to_string(), k2.mint.to_string())?;
     match setup {
         Some(setup) => same(
