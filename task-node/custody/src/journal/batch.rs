@@ -137,6 +137,12 @@ impl BatchState {
         matches!(self, Self::Planned | Self::Signed | Self::Sent)
     }
 
+    /// Whether K2 has burned for it.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Settled { .. })
+    }
+
     /// Whether it never confirms, as far as can be known.
     #[must_use]
     pub const fn is_over(self) -> bool {

@@ -1,5 +1,7 @@
 //! Batches and what happened to them.
 
+use std::collections::BTreeSet;
+
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, FeeRate, Psbt, Transaction, Txid};
@@ -151,10 +153,13 @@ pub(super) fn sent(
     if batch.state == BatchState::Signed {
         write_state(db, id, BatchState::Sent, now)?;
     }
-    // All that it stands in for, not only the last one.
-    let mut replaced = batch.replaces.filter(|_| batch.kind == Kind::Payout);
+    // All that it stands in for, not only the last one. What a cancellation cancels may confirm still, and is not replaced.
+    let mut replaced = batch.replaces;
     while let Some(other) = replaced {
         let other = one(db, other)?;
+        if other.kind != batch.kind {
+            break;
+        }
         if matches!(
             other.state,
             BatchState::Sent | BatchState::Signed | BatchState::Planned
@@ -253,6 +258,12 @@ pub(super) fn all(db: &Connection, closed: bool) -> Result<Vec<Batch>, JournalEr
             })?;
             batch(row, payment)
         })?
+        .collect()
+}
+
+pub(super) fn closed(db: &Connection) -> Result<BTreeSet<Txid>, JournalError> {
+    db.prepare_cached("SELECT txid FROM batches WHERE closed = 1")?
+        .query_and_then((), |row| payments::txid(row, "txid"))?
         .collect()
 }
 

@@ -39,6 +39,16 @@ pub enum JournalError {
     /// No such batch.
     #[error("there is no {0}: `orcapool payout list --all` shows them")]
     Unknown(BatchId),
+    /// K2's node lags behind.
+    #[error(
+        "K2's endpoint answers as of slot {slot}, and slot {newest} was seen before: wait until it has caught up, or ask another one"
+    )]
+    Behind {
+        /// Its slot.
+        slot: u64,
+        /// The newest seen.
+        newest: u64,
+    },
     /// The batch is of another transaction.
     #[error("{batch} is transaction {expected}, not {found}")]
     OtherTransaction {

@@ -26,7 +26,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bitcoin::{Psbt, Transaction};
+use bitcoin::{Psbt, Transaction, Txid};
 use rusqlite::Connection;
 use work::UnixTime;
 
@@ -86,6 +86,28 @@ impl Journal {
     #[must_use]
     pub const fn born(&self) -> u32 {
         self.born
+    }
+
+    /// Notes how new what K2 says is. A node of K2 that lags behind, or was put back, does not know of redemptions that were
+    /// refunded since, so nothing is decided by what it says.
+    ///
+    /// # Errors
+    /// [`JournalError::Behind`].
+    pub fn see(&mut self, slot: u64) -> Result<(), JournalError> {
+        let seen = payments::integer(slot)?;
+        let sql = "INSERT INTO k2 (id, slot) VALUES (1, ?1)
+                   ON CONFLICT (id) DO UPDATE SET slot = excluded.slot WHERE slot < excluded.slot";
+        self.db.execute(sql, [seen])?;
+        let newest: i64 = self
+            .db
+            .query_row("SELECT slot FROM k2", (), |row| row.get(0))?;
+        if seen < newest {
+            return Err(JournalError::Behind {
+                slot,
+                newest: newest.unsigned_abs(),
+            });
+        }
+        Ok(())
     }
 
     /// Remembers a payment that is about to be signed. To be called before the signature is made. Doing it twice is one.
@@ -211,6 +233,14 @@ impl Journal {
     /// [`JournalError`].
     pub fn open_batches(&self) -> Result<Vec<Batch>, JournalError> {
         batches::all(&self.db, false)
+    }
+
+    /// The transactions of batches to which nothing can happen any more.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn closed(&self) -> Result<BTreeSet<Txid>, JournalError> {
+        batches::closed(&self.db)
     }
 
     /// One batch.

@@ -191,6 +191,26 @@ fn a_batch_is_planned_and_completed_once() {
 }
 
 #[test]
+fn an_endpoint_of_k2_that_lags_behind_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    Journal::open(dir.path(), 1).unwrap().see(50).unwrap();
+    let mut journal = Journal::open(dir.path(), 1).unwrap();
+    journal.see(50).unwrap();
+    let behind = journal.see(49).unwrap_err();
+    assert!(
+        matches!(
+            behind,
+            JournalError::Behind {
+                slot: 49,
+                newest: 50
+            }
+        ),
+        "{behind}"
+    );
+    journal.see(51).unwrap();
+}
+
+#[test]
 fn a_newer_or_foreign_file_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let db = Journal::open(dir.path(), 1).unwrap().db;

@@ -61,6 +61,12 @@ CREATE TABLE batches (
 
 CREATE INDEX open_batches ON batches (id) WHERE closed = 0;
 
+-- The newest finalized slot of K2 that was looked at; one row.
+CREATE TABLE k2 (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    slot INTEGER NOT NULL CHECK (slot >= 0)
+) STRICT;
+
 CREATE TABLE events (
     id    INTEGER PRIMARY KEY AUTOINCREMENT,
     at    INTEGER NOT NULL CHECK (at >= 0),
