@@ -1,5 +1,5 @@
 //! What the tests of this folder stand on: a real regtest node, custodians with real keys, and their transactions.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod custodian;
