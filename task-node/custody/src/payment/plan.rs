@@ -303,7 +303,8 @@ fn attempt(
         return Ok(Attempt::without_last(batch, Reason::NextBatch));
     }
     let Some(psbt) = draft.psbt(known, fee)? else {
-        // Somebody bears too little for all together: the one that bears least.
+        // All together bear too little, though each bears its own output: without one of them fewer coins may do. The
+        // one that bears least goes first.
         let least = batch
             .iter()
             .rev()
