@@ -35,7 +35,8 @@ impl Protect<'_> {
         if self.allow_weak {
             return Ok(Protection::Passphrase(passphrase));
         }
-        Protection::passphrase(passphrase).context("--allow-weak accepts it all the same")
+        Protection::passphrase(passphrase)
+            .map_err(|error| anyhow::anyhow!("{error}; --allow-weak takes it all the same"))
     }
 
     fn ask_twice(&self) -> anyhow::Result<SecretString> {
