@@ -34,12 +34,13 @@ use std::path::Path;
 use bdk_wallet::chain::BlockId;
 use bdk_wallet::{KeychainKind, LoadParams, PersistedWallet, Wallet};
 use bitcoin::constants::genesis_block;
-use bitcoin::{Script, ScriptBuf, Transaction};
+use bitcoin::{Script, ScriptBuf, Transaction, Txid};
 
 pub use error::WatchError;
 pub use events::WalletEvent;
 pub use folder::WalletDir;
 pub use report::{Balance, Balances, HistoryEntry, Kind, Utxo};
+pub(crate) use source::connect;
 pub use source::{Login, Source};
 
 use crate::Setup;
@@ -173,7 +174,7 @@ impl Watch {
         let before = events::Snapshot::of(&self.wallet);
         let blocks = match source {
             Source::Bitcoind { url, login } => {
-                bitcoind::sync(self, &source::connect(url, login)?, now, progress)?
+                bitcoind::sync(self, &connect(url, login)?, now, progress)?
             }
             Source::Esplora { url } => server::esplora(self, url, now, progress)?,
             Source::Electrum { url } => server::electrum(self, url, now, progress)?,
@@ -215,6 +216,13 @@ impl Watch {
     #[must_use]
     pub fn utxos(&self) -> Vec<Utxo> {
         report::utxos(&self.wallet)
+    }
+
+    /// A transaction the wallet has seen, whole, whether it counts or not.
+    #[must_use]
+    pub fn transaction(&self, txid: Txid) -> Option<Transaction> {
+        let found = self.wallet.tx_graph().get_tx(txid)?;
+        Some(Transaction::clone(&found))
     }
 
     /// Whether a script is the wallet's, and where it stands: up to [`GAP`] beyond the last used index.

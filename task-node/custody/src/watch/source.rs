@@ -77,7 +77,7 @@ impl fmt::Debug for Login {
 }
 
 /// A connection to a node. The cookie is read anew each time: it changes when the node starts.
-pub(super) fn connect(url: &str, login: &Login) -> Result<Client, WatchError> {
+pub(crate) fn connect(url: &str, login: &Login) -> Result<Client, WatchError> {
     let auth = match login {
         Login::CookieFile(path) => Auth::CookieFile(path.clone()),
         Login::Password { user, password } => {

@@ -13,9 +13,9 @@ use clap::Args;
 pub use keys::{
     ExportKeyArgs, KeyNetwork, KeysCommand, NewKeyArgs, RotateKeyArgs, ShowKeyArgs, UnlockArgs,
 };
-pub use payout::PayoutCommand;
-pub use psbt::{PsbtCommand, SignArgs};
-pub use reserves::ReservesCommand;
+pub use payout::{PayoutCommand, TurnArgs};
+pub use psbt::{CombinePsbtArgs, PsbtCommand, ShowPsbtArgs, SignArgs};
+pub use reserves::{ReservesCommand, SignReservesArgs, VerifyReservesArgs};
 pub use wallet::{CreateWalletArgs, ReadWalletArgs, WalletCommand};
 
 use super::ConfigArgs;

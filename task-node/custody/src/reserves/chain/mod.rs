@@ -13,6 +13,7 @@ use bitcoin::{BlockHash, Network, Transaction, Txid};
 
 use super::facts::ChainFacts;
 use super::transaction::Claim;
+use crate::watch::{Source, connect};
 
 /// How many blocks after the proof's are searched for what spent its coins: four weeks.
 pub const MAX_SCAN: u32 = 4_032;
@@ -47,6 +48,11 @@ pub enum ChainError {
          a newer proof, or ask an Esplora server"
     )]
     TooOld(u32),
+    /// A kind of server that cannot tell.
+    #[error(
+        "an Electrum server does not say what spent a coin: use a Bitcoin node or an Esplora server (--esplora URL)"
+    )]
+    Electrum,
     /// Blocks kept coming.
     #[error("blocks came in while the coins were looked at: try again")]
     Restless,
@@ -86,6 +92,21 @@ impl fmt::Debug for PublicChain {
 }
 
 impl PublicChain {
+    /// Where a wallet learns of blocks, except from Electrum. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`ChainError::Electrum`]; [`ChainError::Source`] where the node's cookie cannot be read.
+    pub fn of(source: &Source) -> Result<Self, ChainError> {
+        match source {
+            Source::Bitcoind { url, login } => {
+                let client = connect(url, login).map_err(ChainError::node)?;
+                Ok(Self::node(client))
+            }
+            Source::Esplora { url } => Ok(Self::esplora(url)),
+            Source::Electrum { .. } => Err(ChainError::Electrum),
+        }
+    }
+
     /// A node: Bitcoin Core 25 or newer, pruned or not, with or without indexes.
     #[must_use]
     pub const fn node(client: Client) -> Self {
