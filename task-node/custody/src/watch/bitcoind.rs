@@ -10,8 +10,10 @@ use std::ops::ControlFlow;
 
 use bdk_bitcoind_rpc::bitcoincore_rpc::{Client, Error as RpcError, RpcApi as _};
 use bdk_bitcoind_rpc::{BitcoindRpcErrorExt as _, Emitter, NO_EXPECTED_MEMPOOL_TXS};
-use bdk_wallet::chain::Merge as _;
+use bdk_wallet::Update;
+use bdk_wallet::chain::{BlockId, CheckPoint, Merge as _};
 use bitcoin::consensus::encode::deserialize_hex;
+use bitcoin::constants::genesis_block;
 use bitcoin::{BlockHash, Network, OutPoint, Transaction, Txid};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -87,7 +89,7 @@ fn info(client: &Client, network: Network) -> Result<ChainInfo, WatchError> {
 }
 
 /// Whether this node's chain is one to follow.
-fn check(watch: &Watch, client: &Client) -> Result<(), WatchError> {
+fn check(watch: &mut Watch, client: &Client) -> Result<(), WatchError> {
     let info = info(client, watch.setup().network())?;
     if info.initialblockdownload || info.blocks.saturating_add(HEADERS_AHEAD) < info.headers {
         return Err(WatchError::NodeSyncing {
@@ -95,22 +97,48 @@ fn check(watch: &Watch, client: &Client) -> Result<(), WatchError> {
             headers: info.headers,
         });
     }
-    let known = agreement(watch, client, info.blocks)?;
-    let needed = first_needed(watch, known);
-    if needed > info.blocks.saturating_add(1) {
-        return Err(WatchError::NodeBehind {
-            node: info.blocks,
-            wallet: needed - 1,
-        });
+    let mut known = agreement(watch, client, info.blocks)?;
+    let before_birth = watch.dir().birthday().saturating_sub(1);
+    if known < before_birth {
+        if info.blocks < before_birth {
+            return Err(WatchError::NodeBehind {
+                node: info.blocks,
+                wallet: before_birth,
+            });
+        }
+        start_at(watch, client, before_birth)?;
+        known = before_birth;
     }
     match info.pruneheight {
-        Some(pruned) if needed < pruned => Err(WatchError::Pruned { needed, pruned }),
+        // The last common block is read once more.
+        Some(pruned) if known < pruned => Err(WatchError::Pruned {
+            needed: known,
+            pruned,
+        }),
         _ => Ok(()),
     }
 }
 
-fn first_needed(watch: &Watch, known: u32) -> u32 {
-    known.saturating_add(1).max(watch.dir().birthday())
+/// Takes the block below the birthday as known, so that nothing below it is ever read: a pruned node could not.
+fn start_at(watch: &mut Watch, client: &Client, height: u32) -> Result<(), WatchError> {
+    let hash = client
+        .get_block_hash(u64::from(height))
+        .map_err(|error| failed(&error))?;
+    let genesis = BlockId {
+        height: 0,
+        hash: genesis_block(watch.setup().network()).block_hash(),
+    };
+    let chain = CheckPoint::from_block_ids([genesis, BlockId { height, hash }])
+        .map_err(|_| WatchError::source("bitcoind", &"blocks out of order"))?;
+    let update = Update {
+        chain: Some(chain),
+        ..Update::default()
+    };
+    watch
+        .wallet
+        .apply_update(update)
+        .map_err(|error| WatchError::source("bitcoind", &error))?;
+    watch.persist()
 }
 
 /// Height of the best block that both have.

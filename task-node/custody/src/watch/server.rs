@@ -1,7 +1,8 @@
 //! Script by script from an Esplora or Electrum server, where an operator has no node.
 //!
 //! A server tells the history of scripts, so it has to be asked about each: all that were given out and [`AHEAD`] more of
-//! each keychain, and in a wallet's first sync as many as a gap of [`GAP`](super::GAP) needs. What is found may give out
+//! each keychain, and in a wallet's first sync, or after a
+//! long time, as many as a gap of [`GAP`](super::GAP) needs. What is found may give out
 //! further scripts, so it is asked again until nothing new comes.
 
 use std::ops::ControlFlow;
@@ -21,6 +22,8 @@ use crate::view::COINBASE_MATURITY;
 
 /// How many scripts that were not given out here are asked for each time: another custodian may have given them out.
 const AHEAD: u32 = 20;
+/// After so many blocks it does not rely on what was given out here, but looks through the whole gap.
+const LONG_AGO: u32 = 144;
 /// Requests at a time.
 const PARALLEL: usize = 4;
 /// Scripts in one request to an Electrum server.
@@ -36,6 +39,7 @@ type Place = (KeychainKind, u32);
 /// What both kinds of servers can do.
 trait Server {
     fn name(&self) -> &str;
+    fn height(&self) -> Result<u32, WatchError>;
     fn block_hash(&self, height: u32) -> Result<BlockHash, WatchError>;
     fn scan(
         &self,
@@ -49,6 +53,11 @@ struct Esplora(BlockingClient);
 impl Server for Esplora {
     fn name(&self) -> &str {
         self.0.url()
+    }
+
+    fn height(&self) -> Result<u32, WatchError> {
+        let height = self.0.get_height();
+        height.map_err(|error| WatchError::source(self.name(), &error))
     }
 
     fn block_hash(&self, height: u32) -> Result<BlockHash, WatchError> {
@@ -80,6 +89,15 @@ struct Electrum {
 impl Server for Electrum {
     fn name(&self) -> &str {
         &self.url
+    }
+
+    fn height(&self) -> Result<u32, WatchError> {
+        match self.client.inner.block_headers_subscribe() {
+            Ok(tip) => {
+                u32::try_from(tip.height).map_err(|error| WatchError::source(&self.url, &error))
+            }
+            Err(error) => Err(WatchError::source(&self.url, &error)),
+        }
     }
 
     fn block_hash(&self, height: u32) -> Result<BlockHash, WatchError> {
@@ -137,17 +155,13 @@ impl Electrum {
 pub(super) fn esplora_height(url: &str, network: Network) -> Result<u32, WatchError> {
     let server = Esplora::new(url);
     check(&server, network)?;
-    let height = server.0.get_height();
-    height.map_err(|error| WatchError::source(url, &error))
+    server.height()
 }
 
 pub(super) fn electrum_height(url: &str, network: Network) -> Result<u32, WatchError> {
     let server = Electrum::new(url)?;
     check(&server, network)?;
-    match server.client.inner.block_headers_subscribe() {
-        Ok(tip) => u32::try_from(tip.height).map_err(|error| WatchError::source(url, &error)),
-        Err(error) => Err(WatchError::source(url, &error)),
-    }
+    server.height()
 }
 
 pub(super) fn esplora(
@@ -193,7 +207,7 @@ fn sync(
 ) -> Result<u32, WatchError> {
     check(server, watch.setup().network())?;
     let start = watch.tip().height;
-    if start == 0 {
+    if start.saturating_add(LONG_AGO) < server.height()? || start == 0 {
         let request = watch.wallet.start_full_scan_at(watch.stamp(now)).build();
         let found = server.scan(request)?;
         apply(watch, server, found.into())?;
