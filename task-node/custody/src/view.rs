@@ -131,6 +131,8 @@ pub struct BitcoinView {
     /// All transactions of the wallet that name redemptions, as far as they were ever seen: unconfirmed, replaced and dropped
     /// ones are among them, because somebody may still have them.
     pub payments: Vec<Payment>,
+    /// One above the highest index of the keychain of change that was ever paid; zero: none was.
+    pub used_change: u32,
 }
 
 /// A redemption as K2 has it.

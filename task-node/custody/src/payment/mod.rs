@@ -55,8 +55,8 @@ pub const MAX_PAYOUTS: usize = 100;
 /// The most weight of a transaction that nodes relay (`MAX_STANDARD_TX_WEIGHT` of Bitcoin Core).
 pub const MAX_WEIGHT: bitcoin::Weight = bitcoin::Weight::from_wu(400_000);
 
-/// How far behind the highest known one a change index may be: a wallet restored with the usual gap finds it.
-pub const CHANGE_GAP: u32 = 1_000;
+/// How far above the highest one that was paid the index of change may be: a restored wallet looks that far.
+pub const CHANGE_GAP: u32 = crate::watch::GAP;
 
 /// What an increase of the fee must at least be (`incrementalrelayfee` of Bitcoin Core before 30, BIP125 rule 4).
 pub const INCREMENTAL_RELAY: FeeRate = FeeRate::BROADCAST_MIN;
@@ -113,13 +113,8 @@ impl Known<'_> {
     }
 
     /// One above the highest index that change may go to.
-    pub(crate) fn change_bound(&self) -> u32 {
-        let coins = self.bitcoin.coins.values();
-        coins
-            .filter(|coin| coin.keychain == bdk_wallet::KeychainKind::Internal)
-            .map(|coin| coin.index)
-            .max()
-            .map_or(CHANGE_GAP, |highest| highest.saturating_add(CHANGE_GAP))
+    pub(crate) const fn change_bound(&self) -> u32 {
+        self.bitcoin.used_change.saturating_add(CHANGE_GAP)
     }
 }
 

@@ -8,9 +8,7 @@ use k2_interface::bitcoin::RedeemIds;
 
 use super::plan::{Draft, check_rate, conflict_coins, fee, free_coins, script};
 use super::select::MAX_INPUTS;
-use super::{
-    CHANGE_GAP, History, Known, PlanError, PlanInput, Reviewed, build, fee_of, review, weight,
-};
+use super::{History, Known, PlanError, PlanInput, Reviewed, build, fee_of, review, weight};
 use crate::view::{Coin, Payment, Redemption};
 
 /// Moves the wallet's spendable coins to a coinbase script that K2 registers, the fee off the sum: a rotation's one
@@ -220,8 +218,7 @@ fn transfer(
 
 /// Where change stands on its keychain.
 fn change_index(known: &Known<'_>, script: &Script) -> Option<u32> {
-    let bound = known.change_bound().max(CHANGE_GAP);
-    (0..bound).rev().find(|index| {
+    (0..known.change_bound()).rev().find(|index| {
         let own = known.setup.script(KeychainKind::Internal, *index);
         own.is_ok_and(|own| own.as_script() == script)
     })

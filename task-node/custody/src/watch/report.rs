@@ -130,10 +130,14 @@ fn view_of(wallet: &Wallet, canonical: &BTreeMap<Txid, Canonical>) -> BitcoinVie
 
     let mut coins = BTreeMap::new();
     let mut funding = BTreeMap::new();
+    let mut used_change = 0;
     for &((keychain, index), outpoint) in index.outpoints() {
         let Some(tx) = canonical.get(&outpoint.txid) else {
             continue;
         };
+        if keychain == KeychainKind::Internal {
+            used_change = used_change.max(index.saturating_add(1));
+        }
         let vout = usize::try_from(outpoint.vout).unwrap_or(usize::MAX);
         let (Some(txout), false) = (
             tx.transaction.output.get(vout),
@@ -176,6 +180,7 @@ fn view_of(wallet: &Wallet, canonical: &BTreeMap<Txid, Canonical>) -> BitcoinVie
         spent,
         funding,
         payments,
+        used_change,
     }
 }
 
