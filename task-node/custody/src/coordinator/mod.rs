@@ -12,6 +12,7 @@
 //! | `action` | what is to be done |
 //! | `advance` | which of it now: a pure function, and all of the judgement |
 //! | `turn` | does it, each act after its intent is on the disk |
+//! | [`node`] | takes transactions and knows fees |
 //!
 //! Nothing is remembered between two turns but what is in the journal, so a turn may end anywhere, at every write and every
 //! act, and the next one goes on from there. Every act may be done twice: a file is written again, a node that has a
@@ -21,6 +22,7 @@
 
 mod action;
 mod advance;
+pub mod node;
 mod standing;
 #[cfg(test)]
 mod tests;
