@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod custodian;
+pub mod electrumx;
 pub mod regtest;
 
 pub use custodian::{Custodian, Spendable, spend};
