@@ -206,6 +206,17 @@ pub enum Command {
         command: ReservesCommand,
     },
 
+    /// The money trail: where every satoshi is, from its coinbase to its burn, held against the node and K2.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Books {
+        /// What every command on the pool's Bitcoin takes.
+        #[command(flatten)]
+        common: CustodyArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: BooksCommand,
+    },
+
     /// Mines on this machine's processor against any Stratum V1 pool.
     #[command(after_help = "Example:\n  \
         orcapool mine --url stratum+tcp://127.0.0.1:3333 --user <K2 address>.laptop --threads 2")]

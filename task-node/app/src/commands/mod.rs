@@ -50,6 +50,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Psbt { common, command } => custody::psbt::run(&common, &command).await,
         Command::Payout { common, command } => custody::payout::run(&common, &command).await,
         Command::Reserves { common, command } => custody::reserves::run(&common, &command).await,
+        Command::Books { common, command } => custody::books::run(&common, &command).await,
         Command::Sign(args) => custody::sign::run(&args).await,
         Command::Mine(args) => mine::run(&args).await,
         Command::OpenApi => {

@@ -1,9 +1,10 @@
 //! What the books are held against: the wallet's own chain data and what K2 says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{Amount, BlockHash, OutPoint, Script, Transaction, Txid};
 
+use crate::journal::{Batch, BatchState, Journal, JournalError};
 use crate::view::{BitcoinView, K2View, Payment};
 
 /// A transaction of the wallet's best chain, or one that waits for a block of it.
@@ -85,4 +86,21 @@ impl Facts<'_> {
     pub(super) fn is_own(&self, outpoint: &OutPoint) -> bool {
         self.bitcoin.coins.contains_key(outpoint) || self.bitcoin.spent.contains_key(outpoint)
     }
+}
+
+/// The payments a journal knows that may still be sent: those of withdrawn batches are given up. One that is sent after all is
+/// seen by the node.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn planned(journal: &Journal) -> Result<Vec<Payment>, JournalError> {
+    let batches = journal.batches()?;
+    let given_up: BTreeSet<Txid> = batches
+        .iter()
+        .filter(|batch| batch.state == BatchState::Withdrawn)
+        .map(Batch::txid)
+        .collect();
+    let mut payments = journal.payments()?;
+    payments.retain(|payment| !given_up.contains(&payment.txid));
+    Ok(payments)
 }

@@ -11,8 +11,13 @@ mod check;
 mod facts;
 mod file;
 mod follow;
+#[cfg(test)]
+mod tests;
 
 pub use check::{Check, Relation, check};
-pub use facts::{Facts, K2Sums, Moment, Seen, Transactions};
+pub use facts::{Facts, K2Sums, Moment, Seen, Transactions, planned};
 pub use file::{BookkeepingError, BooksFile, FILE, Line};
 pub use follow::{FollowError, follow};
+pub use ledger::books::{
+    Account, Books, Change, Entry, Event, Posting, Reason, Sheet, Side, Step, Subject,
+};

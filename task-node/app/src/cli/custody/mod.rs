@@ -1,5 +1,6 @@
-//! `orcapool keys|wallet|psbt|sign|payout|reserves`: the pool's Bitcoin.
+//! `orcapool keys|wallet|psbt|sign|payout|reserves|books`: the pool's Bitcoin.
 
+mod books;
 mod keys;
 mod payout;
 mod psbt;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+pub use books::{BooksCommand, ReadBooksArgs};
 pub use keys::{
     ExportKeyArgs, KeyNetwork, KeysCommand, NewKeyArgs, RotateKeyArgs, ShowKeyArgs, UnlockArgs,
 };
