@@ -46,7 +46,8 @@ pub enum Refusal {
     },
     /// Other totals.
     #[error(
-        "supply: it states {minted} minted and {burned} burned, which our K2 endpoint does not bear out"
+        "supply: it states {minted} minted and {burned} burned, and our K2 endpoint says otherwise, or too much has changed \
+         since: make a new proof"
     )]
     Supply {
         /// Stated.
