@@ -180,6 +180,10 @@ fn report(
         }
         return output::json(&object);
     }
+    let label = match label.as_str() {
+        "" => "none",
+        label => label,
+    };
     output::line(&format!(
         "multisig     {multisig}\nfingerprint  {fingerprint}\nsingle-sig   {single}\nnetwork      {network}\n\
          label        {label}\ncreated      {created} (Unix seconds)\nfile         {}",
@@ -231,8 +235,11 @@ fn print_words(common: &CustodyArgs, key: &CustodianKey) -> anyhow::Result<()> {
         serde_json::to_writer(&mut *text, &Words { words: &words })?;
     } else {
         for (index, word) in words.split(' ').enumerate() {
-            let end = if index % 4 == 3 { "\n" } else { "  " };
-            write!(&mut *text, "{:>2} {word:<8}{end}", index + 1)?;
+            let number = index + 1;
+            match number % 4 {
+                0 => writeln!(&mut *text, "{number:>2} {word}")?,
+                _ => write!(&mut *text, "{number:>2} {word:<9} ")?,
+            }
         }
     }
     Ok(output::line(std::str::from_utf8(&text)?)?)
