@@ -277,6 +277,9 @@ pub struct DevnetArgs {
     /// Play the rounds only; nobody is paid.
     #[arg(long)]
     pub without_k2: bool,
+    /// Custody of one key instead of 2-of-3, to try the upgrade.
+    #[arg(long)]
+    pub single_sig: bool,
 }
 
 /// The chain of a devnet.

@@ -38,12 +38,7 @@ impl OwnChild {
             .open(log)
             .with_context(|| format!("{}", log.display()))?;
         let mut command = Command::new(program);
-        // A child is configured by its arguments alone, whatever this process was told.
-        for (key, _) in std::env::vars_os() {
-            if key.to_string_lossy().starts_with("ORCAPOOL_") {
-                command.env_remove(key);
-            }
-        }
+        without_settings(&mut command);
         let child = command
             .args(arguments)
             .stdin(Stdio::null())
@@ -103,6 +98,15 @@ impl OwnChild {
                 self.child.kill().await?;
                 Ok(self.child.wait().await?)
             }
+        }
+    }
+}
+
+/// A child is configured by its arguments alone, whatever this process was told.
+pub(super) fn without_settings(command: &mut Command) {
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("ORCAPOOL_") {
+            command.env_remove(key);
         }
     }
 }

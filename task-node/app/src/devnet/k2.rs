@@ -11,12 +11,14 @@ use anyhow::{Context as _, ensure};
 use chain::BitcoinNode;
 use k2_client::claims::{ClaimProof, Claims};
 use k2_client::mint::Minter;
+use k2_client::redeem::{Redemptions, Request};
 use k2_client::relayer::{Checkpoint, Relayer};
 use k2_client::rounds::{Root, Rounds};
 use k2_client::{Client, Commitment, Draft, K2Rpc, Keypair, RpcOptions, SendOptions, pubkey};
 use k2_interface::K2Address;
 use k2_interface::bitcoin::{Network, ScriptPubkey};
 use k2_interface::instruction::Initialize;
+use k2_interface::state::RedemptionState;
 use k2_local::{Genesis, GenesisProgram, LocalK2, LocalK2Options, StartError};
 use ledger::RewardList;
 use work::PayoutScript;
@@ -289,6 +291,31 @@ impl DevnetK2 {
             paid += usize::from(claimed.signature.is_some());
         }
         Ok(paid)
+    }
+
+    /// Brings the relay to the node's tip.
+    pub(super) async fn relay(&self) -> anyhow::Result<()> {
+        self.relayer
+            .relay_once()
+            .await
+            .context("relaying headers")?;
+        Ok(())
+    }
+
+    /// Somebody redeems wrapped satoshis for BTC to an address.
+    pub(super) async fn redeem(&self, name: &str, request: &Request) -> anyhow::Result<u64> {
+        let requested = Redemptions::new(&self.client)
+            .request(&self.payer, &keypair(name), request)
+            .await
+            .context("requesting a redemption")?;
+        Ok(requested.id)
+    }
+
+    /// What the settled redemption was paid, in satoshis.
+    pub(super) async fn settled(&self, id: u64) -> anyhow::Result<Option<u64>> {
+        let redemption = Redemptions::new(&self.client).one(id).await?;
+        let is_settled = redemption.state == RedemptionState::Settled as u8;
+        Ok(is_settled.then(|| redemption.paid.get()))
     }
 
     /// Wrapped satoshis in the associated token accounts of these owners.

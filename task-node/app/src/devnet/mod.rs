@@ -5,6 +5,7 @@
 //! round the blocks are made to mature, and the miners are paid on a local K2 by the pool's program (`k2`).
 
 pub mod child;
+mod custody;
 mod k2;
 mod keys;
 mod network;

@@ -8,17 +8,15 @@ use anyhow::{Context as _, ensure};
 use chain::bitcoind::find_binary;
 use chain::{Bitcoind, BitcoindOptions, PrivateChain};
 use tokio_util::sync::CancellationToken;
-use work::{K2Address, PayoutScript, TaskId};
+use work::{K2Address, TaskId};
 
 use super::child::OwnChild;
+use super::custody::DevnetCustody;
 use super::k2::{self, DevnetK2};
 use super::keys::address;
 use super::orca::OrcaNode;
 use super::say;
 use crate::cli::{DevnetArgs, DevnetChain};
-
-/// Custody of a devnet: the key pair with private key 1, so that nobody mistakes these coins for money.
-const PAYOUT: &str = "wpkh(0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798)";
 
 /// What each miner may try per second, so that a devnet leaves the machine usable.
 const HASH_RATE: u64 = 200_000;
@@ -48,8 +46,8 @@ pub(super) struct Network {
     pub(super) nodes: Vec<TaskNode>,
     /// The Bitcoin node.
     pub(super) bitcoind: Bitcoind,
-    /// What custody's outputs pay.
-    pub(super) payout: PayoutScript,
+    /// Who holds what the blocks pay.
+    pub(super) custody: DevnetCustody,
     /// The local K2; none on a chain whose coinbases take too long to mature.
     pub(super) k2: Option<DevnetK2>,
 }
@@ -111,7 +109,10 @@ impl Network {
             Some(binary) => binary.clone(),
             None => find_binary(None)?,
         };
-        let payout = PayoutScript::parse(PAYOUT, tuning.chain.network())?;
+        let program = std::env::current_exe().context("where this program is")?;
+        let custody =
+            DevnetCustody::create(&program, dir, tuning.chain.network(), args.single_sig)?;
+        say(&format!("custody is {}", custody.describe()));
         say(&format!(
             "starting {} ({})",
             binary.display(),
@@ -127,13 +128,12 @@ impl Network {
             say("mining the first block of the private signet (about five million hashes)");
         }
         // One block takes the node out of initial block download.
-        bitcoind.generate(1, payout.as_script()).await?;
+        bitcoind.generate(1, custody.payout().as_script()).await?;
 
         let task = TaskId::from_bytes(*address("task").as_bytes());
         let plans: Vec<Plan> = (1..=args.nodes)
             .map(|number| Plan::new(number, dir))
             .collect::<anyhow::Result<_>>()?;
-        let program = std::env::current_exe().context("where this program is")?;
         let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
         let k2 = match k2_program(args)? {
             Some(so) => Some(
@@ -141,7 +141,7 @@ impl Network {
                     &so,
                     k2_client::views::program_network(tuning.chain.network())
                         .context("the network")?,
-                    &payout,
+                    custody.payout(),
                     bitcoind.node(),
                     &names,
                 )
@@ -161,11 +161,14 @@ impl Network {
             task,
             nodes: Vec::new(),
             bitcoind,
-            payout,
+            custody,
             k2,
         };
+        network
+            .custody
+            .configure(tuning.network, &network.bitcoind, network.k2.as_ref())?;
         for plan in &plans {
-            let toml = plan.configuration(&tuning, task, &network.bitcoind, &plans)?;
+            let toml = plan.configuration(&tuning, task, &network, &plans)?;
             network.nodes.push(plan.start(&program, &toml, &tuning)?);
         }
         let ready = tokio::select! {
@@ -285,7 +288,7 @@ impl Plan {
         &self,
         tuning: &Tuning,
         task: TaskId,
-        bitcoind: &Bitcoind,
+        network: &Network,
         all: &[Plan],
     ) -> anyhow::Result<String> {
         use toml::{Table, Value};
@@ -318,15 +321,21 @@ impl Plan {
                         Value::Array(vec![table(vec![
                             (
                                 "url",
-                                text(&format!("http://127.0.0.1:{}", bitcoind.rpc_port())),
+                                text(&format!("http://127.0.0.1:{}", network.bitcoind.rpc_port())),
                             ),
-                            ("cookie_file", text(&bitcoind.cookie_file().display())),
-                            ("zmq_hashblock", text(&bitcoind.zmq_endpoint())),
+                            (
+                                "cookie_file",
+                                text(&network.bitcoind.cookie_file().display()),
+                            ),
+                            ("zmq_hashblock", text(&network.bitcoind.zmq_endpoint())),
                         ])]),
                     ),
                 ]),
             ),
-            ("payout", table(vec![("script", text(&PAYOUT))])),
+            (
+                "payout",
+                table(vec![("script", text(&network.custody.address()))]),
+            ),
             ("k2", table(vec![("program", text(&k2::program()))])),
             (
                 "pplns",

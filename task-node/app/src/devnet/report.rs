@@ -60,8 +60,55 @@ pub struct Earned {
     pub address: String,
     /// Everything so far, in satoshis.
     pub sats: u64,
+    /// What of it was redeemed for BTC.
+    pub redeemed_sats: u64,
     /// Wrapped satoshis in its token account; absent without K2.
     pub wrapped_sats: Option<u64>,
+}
+
+/// A redemption that custody paid in BTC.
+#[derive(Debug, Clone, Serialize)]
+pub struct RedemptionReport {
+    /// Its id on K2.
+    pub id: u64,
+    /// Whose.
+    pub who: String,
+    /// Burned, in satoshis.
+    pub amount_sats: u64,
+    /// The Bitcoin address.
+    pub to: String,
+    /// The transaction on Bitcoin.
+    pub txid: String,
+    /// Its fee, in satoshis, which the redeemer bears.
+    pub fee_sats: u64,
+    /// What K2 was shown that it pays; absent: it is not settled.
+    pub settled_sats: Option<u64>,
+    /// What custody holds afterwards, in satoshis.
+    pub reserves_sats: u64,
+}
+
+impl RedemptionReport {
+    /// What must hold and does not.
+    fn problems(&self, k2: &K2Report) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self
+            .settled_sats
+            .and_then(|paid| paid.checked_add(self.fee_sats))
+            != Some(self.amount_sats)
+        {
+            problems.push(format!(
+                "custody: redemption {} of {} sat is settled with {:?} and a fee of {}",
+                self.id, self.amount_sats, self.settled_sats, self.fee_sats
+            ));
+        }
+        if self.reserves_sats < k2.supply {
+            problems.push(format!(
+                "custody: {} sat are held for a supply of {}",
+                self.reserves_sats, k2.supply
+            ));
+        }
+        problems
+    }
 }
 
 /// The books of the program at the end, in satoshis.
@@ -87,6 +134,8 @@ pub struct K2Report {
     pub finalized_total: u64,
     /// The last round played.
     pub last_round: u64,
+    /// What custody paid at the end; absent where nobody had earned enough.
+    pub redemption: Option<RedemptionReport>,
 }
 
 impl K2Report {
@@ -94,6 +143,9 @@ impl K2Report {
     #[must_use]
     pub fn problems(&self, earned: &[Earned]) -> Vec<String> {
         let mut problems = Vec::new();
+        if let Some(redemption) = &self.redemption {
+            problems.extend(redemption.problems(self));
+        }
         if self.proved.checked_sub(self.burned) != Some(self.supply) {
             problems.push(format!(
                 "K2: the supply of {} is not {} proved - {} burned",
@@ -113,19 +165,25 @@ impl K2Report {
                 self.finalized_round, self.last_round
             ));
         }
-        if paid != self.finalized_total {
+        let redeemed: u64 = earned.iter().map(|earned| earned.redeemed_sats).sum();
+        if paid.checked_add(redeemed) != Some(self.finalized_total) {
             problems.push(format!(
-                "K2: {paid} sat were claimed of a finalized total of {}",
+                "K2: {paid} sat are held and {redeemed} were redeemed of a finalized total of {}",
                 self.finalized_total
             ));
         }
+        if redeemed != self.burned {
+            problems.push(format!(
+                "K2: {redeemed} sat were redeemed and {} burned",
+                self.burned
+            ));
+        }
         for earned in earned {
-            if earned.wrapped_sats != Some(earned.sats) {
+            let held = earned.wrapped_sats.unwrap_or(0);
+            if held.checked_add(earned.redeemed_sats) != Some(earned.sats) {
                 problems.push(format!(
-                    "K2: {} earned {} sat and holds {} wrapped",
-                    earned.name,
-                    earned.sats,
-                    earned.wrapped_sats.unwrap_or(0)
+                    "K2: {} earned {} sat, redeemed {} and holds {held} wrapped",
+                    earned.name, earned.sats, earned.redeemed_sats
                 ));
             }
         }
@@ -234,10 +292,25 @@ impl Report {
                 "K2: supply {} = {} proved - {} burned; vault {}",
                 k2.supply, k2.proved, k2.burned, k2.vault
             ));
+            if let Some(paid) = &k2.redemption {
+                line(format!(
+                    "custody: redemption {} of {}: {} sat burned = {} paid + {} fee, to {}",
+                    paid.id,
+                    paid.who,
+                    paid.amount_sats,
+                    paid.settled_sats.unwrap_or(0),
+                    paid.fee_sats,
+                    paid.to
+                ));
+                line(format!(
+                    "custody: {} sat held for a supply of {}; paid by {}",
+                    paid.reserves_sats, k2.supply, paid.txid
+                ));
+            }
         }
         if self.ok {
             let paid = if self.k2.is_some() {
-                "; everybody holds what it earned"
+                "; everybody holds what it earned, or was paid in BTC"
             } else {
                 ""
             };

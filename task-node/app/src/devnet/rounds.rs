@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use k2_client::redeem::Request;
 use k2_interface::K2Address;
+use k2_interface::bitcoin::ScriptPubkey;
 use ledger::RewardList;
 use serde_json::Value;
 use work::RoundNumber;
@@ -12,13 +14,19 @@ use work::RoundNumber;
 use super::k2;
 use super::network::Network;
 use super::orca::Submission;
-use super::report::{Earned, K2Report, Payment, Report, RoundReport, progress};
+use super::report::{Earned, K2Report, Payment, RedemptionReport, Report, RoundReport, progress};
 use super::say;
 use crate::cli::DevnetArgs;
 use crate::commands::k2::{fetch_list, settlement};
 
 /// Blocks after which every coinbase mined before is mature.
 const MATURITY: u32 = 100;
+
+/// The most of a redemption that may go to Bitcoin fees, in satoshis.
+const MAX_FEE: u64 = 5_000;
+
+/// What is worth the trouble, in satoshis: twice what the devnet's program asks for.
+const LEAST_REDEMPTION: u64 = 20_000;
 
 /// What every round's list must sum to.
 const BOUNTY: u64 = 1_000_000_000;
@@ -193,7 +201,7 @@ async fn close(
         let block = node.block(hash).await?.context("a block's body")?;
         let pays = block.txdata.first().is_some_and(|coinbase| {
             coinbase.output.first().is_some_and(|output| {
-                output.script_pubkey.as_script() == network.payout.as_script()
+                output.script_pubkey.as_script() == network.custody.payout().as_script()
             })
         });
         pool_blocks += u64::from(pays);
@@ -212,11 +220,13 @@ async fn close(
             name: network.name_of(&address),
             address,
             sats: entry["cumulative"].as_u64().context("cumulative")?,
+            redeemed_sats: 0,
             wrapped_sats: None,
         });
     }
     earned.sort_by(|a, b| a.name.cmp(&b.name));
-    let k2 = balance_sheet(network, args.rounds - 1, &mut earned).await?;
+    let redemption = redeem(network, &mut earned).await?;
+    let k2 = balance_sheet(network, args.rounds - 1, &mut earned, redemption).await?;
     let mut problems = problems(&rounds, &earned, pool_blocks);
     problems.extend(k2.iter().flat_map(|k2| k2.problems(&earned)));
     ensure!(!rounds.is_empty(), "no round was played");
@@ -239,10 +249,51 @@ async fn close(
 
 /// What K2's books say, and everybody's wrapped satoshis. What was earned is then read from the last settled list: only what
 /// is settled can be claimed.
+/// The miner who earned most redeems half of it, and custody pays in BTC.
+async fn redeem(
+    network: &Network,
+    earned: &mut [Earned],
+) -> anyhow::Result<Option<RedemptionReport>> {
+    let Some(k2) = &network.k2 else {
+        return Ok(None);
+    };
+    let Some(holder) = earned.iter_mut().max_by_key(|earned| earned.sats) else {
+        return Ok(None);
+    };
+    let amount = holder.sats / 2;
+    let (script, to) = network.custody.address_of(&holder.name)?;
+    let request = Request {
+        amount,
+        max_fee: MAX_FEE,
+        script: ScriptPubkey::parse(script.as_bytes())?,
+    };
+    if amount < LEAST_REDEMPTION {
+        return Ok(None);
+    }
+    say(&format!(
+        "{} redeems {amount} sat for BTC to {to}",
+        holder.name
+    ));
+    let id = k2.redeem(&holder.name, &request).await?;
+    let paid = network.custody.pay(id, &network.bitcoind, k2).await?;
+    holder.redeemed_sats = amount;
+    Ok(Some(RedemptionReport {
+        id,
+        who: holder.name.clone(),
+        amount_sats: amount,
+        to,
+        txid: paid.txid,
+        fee_sats: paid.fee,
+        settled_sats: k2.settled(id).await?,
+        reserves_sats: network.custody.reserves().await?,
+    }))
+}
+
 async fn balance_sheet(
     network: &Network,
     last_round: u64,
     earned: &mut [Earned],
+    redemption: Option<RedemptionReport>,
 ) -> anyhow::Result<Option<K2Report>> {
     let Some(k2) = &network.k2 else {
         return Ok(None);
@@ -268,6 +319,7 @@ async fn balance_sheet(
         finalized_round: books.round,
         finalized_total: books.total,
         last_round,
+        redemption,
     }))
 }
 
