@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use custody::journal::Journal;
 use custody::watch::{Synced, WalletEvent, Watch};
 use custody::{Cosigner, Setup};
 
@@ -101,7 +102,19 @@ async fn create(session: &Session, args: &CreateWalletArgs) -> anyhow::Result<()
 
 async fn make(session: &Session, setup: Setup, birthday: u32) -> anyhow::Result<()> {
     let dir = session.settings.dir.clone();
-    let watch = blocking(move || Watch::create(&dir, &setup, birthday)).await?;
+    let height = session.height().await;
+    let watch = blocking(move || {
+        let watch = Watch::create(&dir, &setup, birthday)?;
+        match height {
+            // What is requested later cannot have been signed before, so it needs no fence.
+            Ok(height) => drop(Journal::open(watch.dir().path(), height)?),
+            Err(error) => tracing::warn!(
+                "no Bitcoin node answers ({error:#}): the journal begins when the wallet is used first"
+            ),
+        }
+        anyhow::Ok(watch)
+    })
+    .await?;
     show(session, &watch)
 }
 
