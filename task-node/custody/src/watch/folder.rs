@@ -64,7 +64,7 @@ impl WalletDir {
         let content = WalletFile {
             format: FORMAT,
             network: setup.network(),
-            descriptor: setup.descriptor().to_string(),
+            descriptor: setup.to_string(),
             birthday,
         };
         let text = serde_json::to_string_pretty(&content).map_err(|error| WatchError::Damaged {

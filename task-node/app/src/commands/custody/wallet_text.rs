@@ -49,7 +49,7 @@ impl WalletInfo {
         Ok(Self {
             folder: watch.dir().path().display().to_string(),
             network: setup.network(),
-            descriptor: setup.descriptor().to_string(),
+            descriptor: setup.to_string(),
             threshold: setup.threshold(),
             cosigners: setup.cosigners().iter().map(ToString::to_string).collect(),
             coinbase: Coinbase {
