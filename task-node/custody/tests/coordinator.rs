@@ -238,7 +238,7 @@ fn a_payment_from_its_plan_to_its_settlement() {
     pool.shell.outbox.clear();
     assert_eq!(pool.turn(), []);
     let [first, second] = pool.sign(txid).try_into().unwrap();
-    let one = pool.with(|turn| turn.submit(&[first.clone()]).unwrap());
+    let one = pool.with(|turn| turn.submit(std::slice::from_ref(&first)).unwrap());
     assert!(
         matches!(
             one,

@@ -121,11 +121,11 @@ impl Decision<'_> {
     fn mined(&mut self, batch: &Batch, now: BatchState, height: u32) {
         let is_deep = confirmations(self.sight.bitcoin.tip, height) >= CLOSE_AFTER;
         match now {
-            BatchState::Confirmed { .. } if batch.kind == Kind::Payout => {
-                // Without the relay there is nothing to prove against.
-                if self.sight.k2.relay_tip >= height {
-                    self.actions.push(Action::Settle(batch.id));
-                }
+            // Where the relay is not that far there is nothing to prove against.
+            BatchState::Confirmed { .. }
+                if batch.kind == Kind::Payout && self.sight.k2.relay_tip >= height =>
+            {
+                self.actions.push(Action::Settle(batch.id));
             }
             BatchState::Forfeited { .. } => self.forfeited(batch),
             _ => {}

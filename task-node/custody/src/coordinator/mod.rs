@@ -12,6 +12,9 @@
 //! | `action` | what is to be done |
 //! | `advance` | which of it now: a pure function, and all of the judgement |
 //! | `turn` | does it, each act after its intent is on the disk |
+//! | `asked` | what people ask for: bumps, cancellations, sweeps; signed files |
+//! | `outside` | what a turn reaches: files, the node |
+//! | `done` | what became of it |
 //! | [`node`] | takes transactions and knows fees |
 //!
 //! Nothing is remembered between two turns but what is in the journal, so a turn may end anywhere, at every write and every
@@ -22,7 +25,10 @@
 
 mod action;
 mod advance;
+mod asked;
+mod done;
 pub mod node;
+mod outside;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -30,4 +36,6 @@ mod turn;
 
 pub use action::{Action, Alarm, Policy, State, Stop};
 pub use advance::advance;
-pub use turn::{Done, Outside, OutsideError, Submitted, Turn, TurnError};
+pub use done::{Done, Submitted, TurnError};
+pub use outside::{Outside, OutsideError};
+pub use turn::Turn;

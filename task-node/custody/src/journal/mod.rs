@@ -54,13 +54,13 @@ impl Journal {
     /// [`JournalError`].
     pub fn open(dir: &Path, height: u32) -> Result<Self, JournalError> {
         let db = file::open(&file::path(dir), true)?;
-        let sql = "INSERT INTO journal (id, born) VALUES (1, ?1) ON CONFLICT (id) DO NOTHING";
-        let is_new = db.execute(sql, [height])? == 1;
-        let journal = Self::with(db, dir)?;
-        if is_new {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM journal)";
+        if db.query_row(sql, (), |row| row.get(0))? {
+            let sql = "INSERT INTO journal (id, born) VALUES (1, ?1) ON CONFLICT (id) DO NOTHING";
+            fault::around("journal: birth", || db.execute(sql, [height]))?;
             tracing::info!(height, "a journal is born");
         }
-        Ok(journal)
+        Self::with(db, dir)
     }
 
     /// Opens a journal that is there, to read it or to go on with it.
@@ -95,19 +95,22 @@ impl Journal {
     /// [`JournalError::Behind`].
     pub fn see(&mut self, slot: u64) -> Result<(), JournalError> {
         let seen = payments::integer(slot)?;
-        let sql = "INSERT INTO k2 (id, slot) VALUES (1, ?1)
-                   ON CONFLICT (id) DO UPDATE SET slot = excluded.slot WHERE slot < excluded.slot";
-        self.db.execute(sql, [seen])?;
-        let newest: i64 = self
+        let newest: Option<i64> = self
             .db
-            .query_row("SELECT slot FROM k2", (), |row| row.get(0))?;
-        if seen < newest {
-            return Err(JournalError::Behind {
+            .query_row("SELECT max(slot) FROM k2", (), |row| row.get(0))?;
+        match newest {
+            Some(newest) if seen < newest => Err(JournalError::Behind {
                 slot,
                 newest: newest.unsigned_abs(),
-            });
+            }),
+            Some(newest) if seen == newest => Ok(()),
+            _ => {
+                let sql = "INSERT INTO k2 (id, slot) VALUES (1, ?1)
+                           ON CONFLICT (id) DO UPDATE SET slot = excluded.slot WHERE slot < excluded.slot";
+                fault::around("journal: slot", || self.db.execute(sql, [seen]))?;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Remembers a payment that is about to be signed. To be called before the signature is made. Doing it twice is one.

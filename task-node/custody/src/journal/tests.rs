@@ -120,7 +120,7 @@ fn what_was_signed_is_never_forgotten() {
         ..payment.clone()
     };
     let journal = Journal::open_existing(dir.path()).unwrap();
-    assert_eq!(journal.payments().unwrap(), [known.clone()]);
+    assert_eq!(journal.payments().unwrap(), std::slice::from_ref(&known));
     let of = |ids: &[u64]| journal.payments_of(&ids.iter().copied().collect()).unwrap();
     assert_eq!(of(&[9, 10]), [known]);
     assert_eq!(of(&[6]), []);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bitcoin::{Psbt, Txid};
+use custody::fault::{self, Side};
 use custody::payment::read_psbt;
 
 /// The longest file that is read, in bytes; what custody itself accepts is less.
@@ -37,6 +38,7 @@ pub(super) fn put(dir: &Path, psbt: &Psbt) -> std::io::Result<()> {
     let mut handle = options.open(&new)?;
     handle.write_all(text.as_bytes())?;
     handle.sync_all()?;
+    fault::point(Side::Amid, "outbox: write");
     fs::rename(&new, &file)?;
     match File::open(&folder).and_then(|folder| folder.sync_all()) {
         // Some file systems cannot sync a folder.

@@ -18,6 +18,7 @@ mod text;
 mod turn;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -87,7 +88,7 @@ fn answer(is_yes: bool) -> ExitCode {
 fn prepare(
     session: &Session,
     args: &TurnArgs,
-) -> anyhow::Result<(Option<OwnKey>, Option<Settling>)> {
+) -> anyhow::Result<(Option<Arc<OwnKey>>, Option<Settling>)> {
     let key = args
         .key
         .as_deref()
@@ -97,22 +98,27 @@ fn prepare(
     let settling = keypair
         .map(|file| Settling::open(session, file))
         .transpose()?;
-    Ok((key, settling))
+    Ok((key.map(Arc::new), settling))
 }
 
 /// Turn after turn. What fails - a node away, K2 away, a full disk - is said, and done again at the next one.
 async fn keep(session: &Session, args: &TurnArgs, every: Duration) -> anyhow::Result<ExitCode> {
-    let (mut key, settling) = prepare(session, args)?;
+    let (key, settling) = prepare(session, args)?;
     tracing::info!(wallet = %session.settings.dir.display(), "paying redemptions");
+    let mut before = Vec::new();
     loop {
         // A turn that has begun is ended: it is short, and whoever cannot wait kills it.
-        match once(session, args.fee_rate, key.take(), settling.as_ref()).await {
-            Ok((back, _)) => key = back,
-            Err(error) => {
-                tracing::warn!("{error:#}");
-                // The key went with the turn.
-                key = prepare(session, args)?.0;
-            }
+        match once(
+            session,
+            args.fee_rate,
+            key.as_ref(),
+            settling.as_ref(),
+            &before,
+        )
+        .await
+        {
+            Ok(done) => before = done,
+            Err(error) => tracing::warn!("{error:#}"),
         }
         tokio::select! {
             () = session.stop().cancelled() => return Ok(ExitCode::SUCCESS),
@@ -121,29 +127,26 @@ async fn keep(session: &Session, args: &TurnArgs, every: Duration) -> anyhow::Re
     }
 }
 
-/// One turn, and what it shows to K2. Gives the key back, and whether nobody has to look at anything.
+/// One turn, and what it shows to K2. What the turn `before` said is not said again, but for alarms.
 async fn once(
     session: &Session,
     fallback: Option<FeeRate>,
-    key: Option<OwnKey>,
+    key: Option<&Arc<OwnKey>>,
     settling: Option<&Settling>,
-) -> anyhow::Result<(Option<OwnKey>, bool)> {
-    let desk = Desk::open(session, fallback).await?;
-    let (key, done) = blocking(move || {
-        let mut desk = desk;
-        let done = desk.whole_turn(key.as_ref())?;
-        anyhow::Ok((key, done))
-    })
-    .await?;
-    let mut is_well = true;
+    before: &[Done],
+) -> anyhow::Result<Vec<Done>> {
+    let mut desk = Desk::open(session, fallback).await?;
+    let key = key.cloned();
+    let done = blocking(move || desk.whole_turn(key.as_deref())).await?;
     for done in &done {
-        is_well &= !matches!(done, Done::Alarm(_));
-        text::say(session, done)?;
+        if matches!(done, Done::Alarm(_)) || !before.contains(done) {
+            text::say(session, done)?;
+        }
     }
     if let Some(settling) = settling {
         settling.settle(session, &done).await?;
     }
-    Ok((key, is_well))
+    Ok(done)
 }
 
 /// Something a person asked for, with everything a turn knows.

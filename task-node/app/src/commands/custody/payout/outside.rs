@@ -3,6 +3,7 @@
 use bitcoin::{Psbt, Transaction, Txid};
 use custody::coordinator::node::{self, NodeError};
 use custody::coordinator::{Outside, OutsideError};
+use custody::fault;
 use custody::journal::Batch;
 use custody::watch::{Source, Watch};
 
@@ -60,7 +61,9 @@ impl Outside for Shell {
             });
         }
         // Its coins count as spent from now on, not only when the node shows it.
-        self.watch.insert_payment(transaction.clone(), self.now)?;
+        fault::around("wallet: take in", || {
+            self.watch.insert_payment(transaction.clone(), self.now)
+        })?;
         Ok(())
     }
 }

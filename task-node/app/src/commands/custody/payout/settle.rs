@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use chain::BitcoinNode;
 use custody::coordinator::Done;
-use custody::fault;
+use custody::fault::{self, Side};
 use k2_client::redeem::{RedeemError, Settled, Settler};
 
 use super::text;
@@ -33,9 +33,9 @@ impl Settling {
             let Done::ToSettle { txid, height, .. } = done else {
                 continue;
             };
-            fault::point("before", "K2: settle");
+            fault::point(Side::Before, "K2: settle");
             let settled = self.one(*txid, *height).await;
-            fault::point("after", "K2: settle");
+            fault::point(Side::After, "K2: settle");
             match settled {
                 Ok(settled) => {
                     for settled in &settled {

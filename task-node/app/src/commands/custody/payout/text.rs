@@ -43,7 +43,6 @@ fn sentence(done: &Done) -> String {
                 sats(*fee)
             )
         }
-        Done::Signed { batch, txid } => format!("{batch}: signed ({txid})"),
         Done::Sent { batch, txid } => format!("{batch}: sent ({txid})"),
         Done::Failed { batch, act, reason } => match batch {
             Some(batch) => format!("{batch}: not done ({act}): {reason}"),

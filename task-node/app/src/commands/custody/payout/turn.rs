@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use bitcoin::{FeeRate, Psbt, Txid};
 use custody::coordinator::{Done, Policy, Submitted, Turn, TurnError, node};
+use custody::fault;
 use custody::journal::{BatchState, Journal};
 use custody::keys::{CustodianKey, KeyFile};
 use custody::payment::Limits;
@@ -207,7 +208,7 @@ impl Desk {
                         act: "take in",
                         reason: format!("{}: {error:#}", file.path.display()),
                     });
-                    folders::put_aside(&file.path, "refused")?;
+                    put_aside(&file.path, "refused")?;
                 }
             }
         }
@@ -235,9 +236,13 @@ impl Desk {
             }
             // Only what is written down is put aside.
             for path in paths {
-                folders::put_aside(&path, "taken")?;
+                put_aside(&path, "taken")?;
             }
         }
         Ok(done)
     }
+}
+
+fn put_aside(path: &Path, to: &str) -> std::io::Result<()> {
+    fault::around("inbox: put aside", || folders::put_aside(path, to))
 }
