@@ -13,6 +13,7 @@ use bdk_wallet::{ChangeSet, WalletPersister};
 use rusqlite::Connection;
 
 use super::WatchError;
+use crate::fault;
 
 /// Checkpoints below the best block that are all kept: two weeks.
 const DENSE: u32 = 2016;
@@ -45,7 +46,9 @@ impl WalletPersister for Database {
     }
 
     fn persist(persister: &mut Self, changes: &ChangeSet) -> Result<(), Self::Error> {
-        Connection::persist(&mut persister.0, changes)
+        fault::around("wallet: changes", || {
+            Connection::persist(&mut persister.0, changes)
+        })
     }
 }
 

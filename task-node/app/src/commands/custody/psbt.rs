@@ -1,11 +1,13 @@
 //! `orcapool psbt ...`
 
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bitcoin::Psbt;
+use custody::fault::{self, Side};
 use custody::journal::Journal;
 use custody::payment::{Description, Known, Limits, combine, describe, read_psbt};
 use custody::{BitcoinView, K2View, Payment, Setup};
@@ -149,7 +151,7 @@ pub(super) fn say(description: &Description, json: bool) -> anyhow::Result<()> {
 /// Reads a PSBT file of either form.
 pub(super) fn read(path: &Path) -> anyhow::Result<Psbt> {
     let shown = path.display();
-    let file = std::fs::File::open(path).with_context(|| format!("{shown} cannot be read"))?;
+    let file = File::open(path).with_context(|| format!("{shown} cannot be read"))?;
     let mut content = Vec::new();
     file.take(MAX_FILE)
         .read_to_end(&mut content)
@@ -157,11 +159,30 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Psbt> {
     read_psbt(&content).with_context(|| shown.to_string())
 }
 
-/// Writes a PSBT file, binary, and never over another one: it may hold the only signatures.
+/// Writes a PSBT file, binary, whole or not at all, and never over another one: it may hold the only signatures.
 pub(super) fn write(path: &Path, psbt: &Psbt) -> anyhow::Result<()> {
-    let mut file = std::fs::File::create_new(path)
-        .with_context(|| format!("{} cannot be written, or is there already", path.display()))?;
-    file.write_all(&psbt.serialize())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("{} cannot be written", path.display()))
+    fault::around("psbt: write", || write_whole(path, psbt)).with_context(|| {
+        let shown = path.display();
+        format!("{shown} cannot be written, or is there already")
+    })
+}
+
+fn write_whole(path: &Path, psbt: &Psbt) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    // A file that was cut off would be in the way of the next attempt, because nothing is written over.
+    let mut file = tempfile::Builder::new()
+        .prefix(".psbt-")
+        .tempfile_in(folder)?;
+    file.write_all(&psbt.serialize())?;
+    file.as_file().sync_all()?;
+    fault::point(Side::Amid, "psbt: write");
+    file.persist_noclobber(path)?;
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems cannot sync a folder.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
 }
