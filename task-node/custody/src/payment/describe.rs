@@ -322,7 +322,11 @@ impl fmt::Display for Description {
         match self.kind {
             Kind::Payout => writeln!(f, "payment of redemptions")?,
             Kind::Sweep => writeln!(f, "sweep to the script registered on K2")?,
-            Kind::Cancel => writeln!(f, "cancels the payment of redemptions {}", list(&self.cancels))?,
+            Kind::Cancel => writeln!(
+                f,
+                "cancels the payment of redemptions {}",
+                list(&self.cancels)
+            )?,
             Kind::Unknown => writeln!(f, "transaction of unknown purpose")?,
         }
         writeln!(f, "transaction  {}", self.txid)?;
@@ -385,7 +389,10 @@ impl fmt::Display for OutputLine {
                 id,
                 amount_sats: Some(amount),
                 fee_sats: Some(fee),
-            } => write!(f, "redemption {id} of {amount} sat, less {fee} sat of the fee"),
+            } => write!(
+                f,
+                "redemption {id} of {amount} sat, less {fee} sat of the fee"
+            ),
             Meaning::Redemption { id, .. } => write!(f, "redemption {id}"),
             Meaning::Change { index } => write!(f, "back to the wallet's change, index {index}"),
             Meaning::SaidToBeChange => write!(f, "said to be change"),

@@ -21,7 +21,9 @@
 //! always share an input ([`history`]), so never more than one of them can confirm.
 
 mod build;
+mod coins;
 pub mod describe;
+mod draft;
 mod file;
 mod finish;
 pub mod history;
@@ -34,7 +36,7 @@ mod split;
 mod transfer;
 mod weight;
 
-use bitcoin::{Amount, FeeRate};
+use bitcoin::{Amount, FeeRate, Transaction};
 
 pub use describe::{Description, describe};
 pub use file::{FileError, read_psbt};
@@ -47,7 +49,7 @@ pub use sign::{External, Intended, SignError, Signer, sign};
 pub use transfer::{bump, cancel, sweep};
 
 use crate::setup::Setup;
-use crate::view::{BitcoinView, K2View, Payment};
+use crate::view::{BitcoinView, Coin, K2View, Payment};
 
 /// The most redemptions one payment pays.
 pub const MAX_PAYOUTS: usize = 100;
@@ -118,14 +120,16 @@ impl Known<'_> {
     }
 }
 
+/// None: more than an [`Amount`] holds.
+pub(crate) fn sum(amounts: impl IntoIterator<Item = Amount>) -> Option<Amount> {
+    amounts
+        .into_iter()
+        .try_fold(Amount::ZERO, Amount::checked_add)
+}
+
 /// What a transaction that spends these coins pays to miners; none: its outputs are worth more than they.
-pub(crate) fn fee_of(
-    coins: &[&crate::view::Coin],
-    transaction: &bitcoin::Transaction,
-) -> Option<Amount> {
-    let coins = coins.iter().map(|coin| coin.txout.value);
-    let outputs = transaction.output.iter().map(|output| output.value);
-    let spent = coins.fold(Some(Amount::ZERO), |sum, value| sum?.checked_add(value));
-    let paid = outputs.fold(Some(Amount::ZERO), |sum, value| sum?.checked_add(value));
-    spent?.checked_sub(paid?)
+pub(crate) fn fee_of(coins: &[&Coin], transaction: &Transaction) -> Option<Amount> {
+    let spent = sum(coins.iter().map(|coin| coin.txout.value))?;
+    let paid = sum(transaction.output.iter().map(|output| output.value))?;
+    spent.checked_sub(paid)
 }

@@ -6,9 +6,10 @@ use bdk_wallet::KeychainKind;
 use bitcoin::{Amount, OutPoint, Psbt, Script, ScriptBuf, TxOut};
 use k2_interface::bitcoin::RedeemIds;
 
-use super::plan::{Draft, check_rate, conflict_coins, fee, free_coins, script};
+use super::coins::{conflict_coins, free_coins};
+use super::draft::{Draft, check_rate, fee, fee_cap, script};
 use super::select::MAX_INPUTS;
-use super::{History, Known, PlanError, PlanInput, Reviewed, build, fee_of, review, weight};
+use super::{History, Known, PlanError, PlanInput, Reviewed, build, fee_of, review, sum, weight};
 use crate::view::{Coin, Payment, Redemption};
 
 /// Moves the wallet's spendable coins to a coinbase script that K2 registers, the fee off the sum: a rotation's one
@@ -171,7 +172,7 @@ pub fn bump(input: &PlanInput<'_>, psbt: &Psbt) -> Result<Reviewed, PlanError> {
     let Some(psbt) = draft.psbt(known, fee)? else {
         let most = batch
             .iter()
-            .filter_map(|redemption| super::plan::fee_cap(redemption))
+            .filter_map(|redemption| fee_cap(redemption))
             .fold(Amount::ZERO, |sum, cap| sum.checked_add(cap).unwrap_or(sum));
         return Err(PlanError::Fee { fee, most });
     };
@@ -187,15 +188,12 @@ fn transfer(
 ) -> Result<Psbt, PlanError> {
     let known = &input.known;
     coins.sort_unstable_by_key(|coin| coin.outpoint);
-    let values = coins.iter().map(|coin| coin.txout.value);
-    let sum = values
-        .fold(Some(Amount::ZERO), |sum, value| sum?.checked_add(value))
-        .unwrap_or(Amount::ZERO);
+    let spent = sum(coins.iter().map(|coin| coin.txout.value)).unwrap_or(Amount::ZERO);
     let mut unsigned = build::transaction(
         known.bitcoin,
         &coins,
         vec![TxOut {
-            value: sum,
+            value: spent,
             script_pubkey: to,
         }],
     );
@@ -204,14 +202,14 @@ fn transfer(
         .output
         .first_mut()
         .ok_or(PlanError::Nothing("transfer"))?;
-    let most = sum
+    let most = spent
         .checked_sub(output.script_pubkey.minimal_non_dust())
         .unwrap_or(Amount::ZERO)
         .min(known.limits.max_fee);
     if fee > most {
         return Err(PlanError::Fee { fee, most });
     }
-    output.value = sum.checked_sub(fee).unwrap_or(Amount::ZERO);
+    output.value = spent.checked_sub(fee).unwrap_or(Amount::ZERO);
     let change = change.map(|index| (0, index));
     build::psbt(known.setup, known.bitcoin, &coins, unsigned, change)
 }

@@ -16,7 +16,7 @@ use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Txid, Weight};
 use serde::Serialize;
 
 use super::rule::{Refused, Rule, refuse};
-use super::{History, Known, MAX_WEIGHT, weight};
+use super::{History, Known, MAX_WEIGHT, sum, weight};
 use crate::view::{Coin, Payment};
 
 /// What one redemption gets.
@@ -178,16 +178,11 @@ impl<'a> Facts<'a> {
         history: &'a History,
         coins: &[&Coin],
     ) -> Result<Self, Refused> {
-        let sum = |mut amounts: Box<dyn Iterator<Item = Amount> + '_>| {
-            amounts
-                .try_fold(Amount::ZERO, Amount::checked_add)
-                .filter(|sum| *sum <= Amount::MAX_MONEY)
-        };
-        let spent = sum(Box::new(coins.iter().map(|coin| coin.txout.value)));
-        let paid = sum(Box::new(
-            psbt.unsigned_tx.output.iter().map(|output| output.value),
-        ));
-        let (Some(spent), Some(paid)) = (spent, paid) else {
+        let outputs = psbt.unsigned_tx.output.iter().map(|output| output.value);
+        let (Some(spent), Some(paid)) = (
+            sum(coins.iter().map(|coin| coin.txout.value)),
+            sum(outputs).filter(|paid| *paid <= Amount::MAX_MONEY),
+        ) else {
             return refuse(
                 Rule::Overspent,
                 "the sum is more than all bitcoin there can be",

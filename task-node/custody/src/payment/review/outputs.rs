@@ -7,7 +7,7 @@ use k2_interface::state::RedemptionState;
 use super::super::history::{check_fence, is_fenced};
 use super::super::rule::{Refused, Rule, refuse};
 use super::super::split::split;
-use super::super::{MAX_PAYOUTS, plan};
+use super::super::{MAX_PAYOUTS, draft, sum};
 use super::transfer::own_change;
 use super::{Change, Facts, Payout, Purpose};
 use crate::view::Redemption;
@@ -186,11 +186,9 @@ fn change(
     let change = output
         .map(|_| own_change(psbt, facts.known, redemptions.len()))
         .transpose()?;
-    let owed = redemptions
-        .iter()
-        .map(|redemption| redemption.amount)
-        .try_fold(Amount::ZERO, Amount::checked_add)
-        .ok_or_else(|| Refused::new(Rule::Overspent, "more is owed than there can be"))?;
+    let Some(owed) = sum(redemptions.iter().map(|redemption| redemption.amount)) else {
+        return refuse(Rule::Overspent, "more is owed than there can be");
+    };
     let Some(expected) = facts.spent.checked_sub(owed) else {
         let detail = format!("{owed} is owed and the inputs are worth {}", facts.spent);
         return refuse(Rule::Overspent, detail);
@@ -207,7 +205,7 @@ fn change(
 fn fair(fee: Amount, redemptions: &[&Redemption], payouts: &[Payout]) -> Result<(), Refused> {
     let caps: Vec<_> = redemptions
         .iter()
-        .map(|redemption| plan::fee_cap(redemption).unwrap_or(Amount::ZERO))
+        .map(|redemption| draft::fee_cap(redemption).unwrap_or(Amount::ZERO))
         .collect();
     let Some(shares) = split(fee, &caps) else {
         return refuse(Rule::UnfairFee, format!("they cannot bear {fee} together"));
