@@ -236,8 +236,15 @@ impl fmt::Display for Setup {
     }
 }
 
+/// More than half of the keys, so that any two groups that can sign have a custodian in common: he is the one who knows of
+/// a redemption's other payment ([`payment::history`](crate::payment::history)). Of 2-of-4, two pairs could pay it twice,
+/// all four of them honest.
 const fn check_threshold(threshold: usize, cosigners: usize) -> Result<(), SetupError> {
-    if threshold < 2 || threshold > cosigners || cosigners > MAX_COSIGNERS {
+    if threshold < 2
+        || threshold > cosigners
+        || cosigners > MAX_COSIGNERS
+        || threshold <= cosigners / 2
+    {
         return Err(SetupError::Threshold {
             threshold,
             cosigners,

@@ -46,7 +46,9 @@ pub enum SetupError {
     #[error("cosigner {0} is given twice: each custodian must bring a key of its own")]
     Repeated(Fingerprint),
     /// Impossible threshold.
-    #[error("{threshold} of {cosigners} is no threshold: two or more of 2 to {MAX_COSIGNERS} keys")]
+    #[error(
+        "{threshold} of {cosigners} is no threshold: two or more, and more than half, of 2 to {MAX_COSIGNERS} keys"
+    )]
     Threshold {
         /// Signatures.
         threshold: usize,
