@@ -1,11 +1,12 @@
 //! What custodians sign, and what not.
 
 use bitcoin::{Amount, Network};
-use orcapool_custody::Setup;
 use orcapool_custody::keys::Purpose;
+use orcapool_custody::payment::{self, Known, Limits};
 use orcapool_custody::reserves::{
     Claim, Draft, DraftError, K2Facts, MAX_AGE_SLOTS, Refusal, Statement,
 };
+use orcapool_custody::{K2View, Setup};
 use serde_json::{Value, json};
 
 use crate::world::{COINBASE, World, key, no_block};
@@ -212,6 +213,41 @@ fn a_payment_in_a_drafts_clothes_is_none() {
     }
 }
 
+/// What is reviewed as a payment is never a proof, whatever a coordinator leaves out of the PSBT.
+#[test]
+fn a_proof_is_no_payment() {
+    let world = World::single();
+    let draft = world.draft();
+    let view = world.view();
+    let k2 = K2View {
+        slot: world.k2.slot,
+        relay_tip: view.tip,
+        scripts: world.k2.scripts.clone(),
+        ..K2View::default()
+    };
+    let known = Known {
+        setup: &world.setup,
+        bitcoin: &view,
+        k2: &k2,
+        signed: &[],
+        born: 0,
+        limits: &Limits::default(),
+    };
+    let mut bare = draft.psbt().clone();
+    bare.inputs[0] = bitcoin::psbt::Input::default();
+    // A lock time and sequences that payments have.
+    let mut dressed = bare.clone();
+    dressed.unsigned_tx.lock_time = bitcoin::absolute::LockTime::from_height(view.tip).unwrap();
+    for input in &mut dressed.unsigned_tx.input {
+        input.sequence = bitcoin::Sequence::ENABLE_RBF_NO_LOCKTIME;
+    }
+    for psbt in [draft.psbt(), &bare] {
+        assert!(payment::review(psbt, &known).is_err());
+    }
+    let refused = payment::review(&dressed, &known).unwrap_err();
+    assert_eq!(refused.rule, payment::Rule::ForeignInput, "{refused}");
+}
+
 /// bdk-reserves issue 24: some wallets could not sign because of the first input. Bitcoin Core signs ours.
 #[test]
 fn bitcoin_core_signs_in_spite_of_the_first_input() {
@@ -227,7 +263,7 @@ fn bitcoin_core_signs_in_spite_of_the_first_input() {
     let account = master.derive_priv(&secp, path).unwrap();
     let core = world.node.core_wallet("core", true);
     for keychain in [0, 1] {
-        let public = world.setup.descriptor().to_string();
+        let public = world.setup.to_string();
         let public = public
             .split('#')
             .next()
