@@ -3,10 +3,13 @@
 use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, EcdsaSighashType, OutPoint, Psbt, Sequence, TxOut};
-use orcapool_custody::payment::{Purpose, Reviewed, Rule, review};
+use orcapool_custody::payment::{
+    Purpose, Reviewed, Rule, combine, describe, finalize, read_psbt, review,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::support::Custodian;
 use crate::support::regtest::elsewhere;
 use crate::world::{TIP, World};
 
@@ -266,6 +269,63 @@ proptest! {
                 "{mutation:?} passes"
             ),
             Err(refused) => prop_assert!(rules.contains(&refused.rule), "{mutation:?}: {refused}"),
+        }
+    }
+}
+
+/// A planned and half signed payment, as bytes.
+fn file() -> (World, Vec<u8>) {
+    let world = World::with(
+        &[5_000_000, 3_000_000],
+        &[(1_000_000, 20_000), (6_000_000, 20_000)],
+    );
+    let mut psbt = world.payment().psbt().clone();
+    let secp = bitcoin::secp256k1::Secp256k1::new();
+    psbt.sign(&Custodian::new(1).master, &secp).unwrap();
+    let bytes = psbt.serialize();
+    (world, bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// Whatever arrives is read, described, reviewed, combined and finished without harm, and nothing passes the review
+    /// that does not spend and pay exactly what was planned.
+    #[test]
+    fn damaged_files_do_no_harm(
+        cut in prop::option::weighted(0.2, any::<Index>()),
+        flips in prop::collection::vec((any::<Index>(), 1_u8..), 1..4),
+    ) {
+        let (world, mut bytes) = file();
+        let planned = world.payment().txid();
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        for (at, mask) in flips {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] ^= mask;
+            }
+        }
+        let Ok(psbt) = read_psbt(&bytes) else {
+            return Ok(());
+        };
+        let network = world.setup.network();
+        prop_assert!(!describe(&psbt, network, None).to_string().is_empty());
+        let description = describe(&psbt, network, Some(&world.known()));
+        prop_assert!(description.to_string().contains(&psbt.unsigned_tx.compute_txid().to_string()));
+        let _ = combine(&[psbt.clone(), psbt.clone()]);
+        prop_assert!(finalize(&psbt, &world.setup, &world.bitcoin).is_err(), "one signature of two");
+        match review(&psbt, &world.known()) {
+            Ok(reviewed) => {
+                // The lock time alone may be an earlier one.
+                let mut same = psbt.unsigned_tx.clone();
+                same.lock_time = world.payment().psbt().unsigned_tx.lock_time;
+                prop_assert_eq!(same.compute_txid(), planned);
+                prop_assert_eq!(&reviewed.psbt().unsigned_tx, &psbt.unsigned_tx);
+                prop_assert!(description.verified);
+            }
+            Err(refused) => prop_assert_eq!(description.refused, Some(refused)),
         }
     }
 }

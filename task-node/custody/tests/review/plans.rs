@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use bitcoin::{Amount, FeeRate};
-use k2_interface::state::RedemptionState;
+use bitcoin::consensus::serialize;
+use bitcoin::{Amount, FeeRate, Transaction, TxIn, TxOut};
+use k2_interface::bitcoin::PaymentProof;
+use k2_interface::state::{MAX_PROOF, RedemptionState};
 use orcapool_custody::payment::{
-    self, Limits, PlanError, Purpose, Reason, Reviewed, Rule, bump, cancel, review, sweep,
+    self, Limits, MAX_PROVABLE, PlanError, Purpose, Reason, Reviewed, Rule, bump, cancel, review,
+    sweep,
 };
 use proptest::prelude::*;
 
@@ -134,6 +137,77 @@ fn a_payment_takes_a_hundred_within_512_ids() {
         [1, 512]
     );
     assert_eq!(waiting(&world), [(513, Reason::NextBatch)]);
+}
+
+/// K2 takes proofs of 10,000 bytes. What is longer could be paid and never settled, and would be refunded on top.
+#[test]
+fn a_payment_can_always_be_proved() {
+    let mut world = World::new(Custodian::two_of_three());
+    for _ in 0..150 {
+        world.coinbase(100_000, 10);
+    }
+    // 100 outputs to scripts of the longest form, which take 51 coins.
+    for id in 0..100 {
+        world.redemption(4 * id + 3, 51_000, 9_000);
+    }
+    let payment = world.payment();
+    let length = payment.psbt().unsigned_tx.base_size();
+    assert!(length <= MAX_PROVABLE, "{length}");
+    assert!(length > MAX_PROVABLE - 100, "as many as fit: {length}");
+    assert!(
+        waiting(&world)
+            .iter()
+            .all(|(_, why)| *why == Reason::NextBatch)
+    );
+    let (whole, branch) = (payment.psbt().unsigned_tx.clone(), [[7; 32]; 15]);
+    let coinbase = Transaction {
+        input: vec![TxIn {
+            script_sig: vec![1; 100].into(),
+            ..TxIn::default()
+        }],
+        output: vec![
+            TxOut {
+                value: Amount::ZERO,
+                script_pubkey: vec![0x51; 34].into()
+            };
+            89
+        ],
+        ..whole.clone()
+    };
+    let proof = PaymentProof::encode(
+        &[0; 80],
+        &serialize(&whole),
+        1,
+        &branch,
+        &serialize(&coinbase),
+        &branch,
+    );
+    assert!(proof.unwrap().len() <= MAX_PROOF as usize);
+
+    // One that takes more coins than fit waits until a sweep has joined them.
+    let mut world = World::new(Custodian::two_of_three());
+    for _ in 0..150 {
+        world.coinbase(100_000, 10);
+    }
+    world.redemption(1, 12_000_000, 90_000);
+    assert_eq!(
+        waiting(&world),
+        [(1, Reason::Funds(Amount::from_sat(10_000_000)))]
+    );
+    let swept = sweep(&world.input(), &world.k2.scripts[0].clone()).unwrap();
+    assert_eq!(swept.psbt().inputs.len(), 150);
+}
+
+/// The relay is ahead of this node: a payment could come into a block that is no later than the request, after a
+/// re-organisation, and K2 would not take it.
+#[test]
+fn a_redemption_waits_for_its_block() {
+    let mut world = World::with(&[5_000_000], &[(1_000_000, 9_000)]);
+    world.edit(1).requested = TIP + 1;
+    assert_eq!(waiting(&world), [(1, Reason::TooEarly(TIP + 1))]);
+    world.bitcoin.tip += 1;
+    let lock_time = world.payment().psbt().unsigned_tx.lock_time;
+    assert_eq!(lock_time.to_consensus_u32(), TIP + 1);
 }
 
 #[test]

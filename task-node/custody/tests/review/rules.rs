@@ -249,6 +249,17 @@ rules! {
             height: None,
         });
     };
+    longer_than_k2_can_be_shown => Unprovable: |world, psbt| {
+        let input = psbt.unsigned_tx.input[0].clone();
+        for _ in 0..120 {
+            let previous_output = world.coinbase(1_000, 10);
+            psbt.unsigned_tx.input.push(TxIn { previous_output, ..input.clone() });
+            psbt.inputs.push(bitcoin::psbt::Input::default());
+        }
+    };
+    a_block_at_the_height_of_the_request => TooEarly: |_, psbt| {
+        psbt.unsigned_tx.lock_time = LockTime::from_height(TIP - 6).unwrap();
+    };
     a_redemption_older_than_the_journal => Fence: |world, _| world.born = TIP;
 
     an_output_missing => MissingOutput: |_, psbt| {
