@@ -1,35 +1,14 @@
 //! The way of the money on K2 as its users go it: a devnet that pays, a stock wallet, the commands `orcapool k2 ...`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use k2_interface::bitcoin::RedeemIds;
 use orcapool::devnet::orca::OrcaNode;
-use orcapool_tests::orcapool_binary;
-use serde_json::{Value, json};
+use orcapool_tests::devnet::{Devnet, HOLDER, books_balance, until};
+use serde_json::json;
 use work::{RoundNumber, TaskId};
-
-/// A devnet that was left running with `--keep`.
-struct Devnet {
-    process: Child,
-    _guard: tempfile::TempDir,
-    dir: PathBuf,
-    rpc: String,
-    program: String,
-    mint: String,
-}
-
-impl Drop for Devnet {
-    fn drop(&mut self) {
-        let _ = Command::new("kill")
-            .args(["-INT", &self.process.id().to_string()])
-            .status();
-        let _ = self.process.wait();
-    }
-}
 
 /// A process that is killed when the test ends.
 struct Keeper(Child);
@@ -41,197 +20,10 @@ impl Drop for Keeper {
     }
 }
 
-impl Devnet {
-    fn start() -> Self {
-        let guard = tempfile::tempdir().unwrap();
-        let dir = guard.path().join("devnet");
-        let mut process = Command::new(orcapool_binary().unwrap())
-            .args([
-                "devnet",
-                "--keep",
-                "--rounds",
-                "1",
-                "--round-seconds",
-                "5",
-                "--dir",
-            ])
-            .arg(&dir)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut progress = BufReader::new(process.stderr.take().unwrap());
-        let mut seen = String::new();
-        let line = loop {
-            let mut line = String::new();
-            assert!(
-                progress.read_line(&mut line).unwrap() > 0,
-                "it ended:\n{seen}"
-            );
-            seen.push_str(&line);
-            if line.contains("wrapped BTC") && line.contains("K2 ") {
-                break line;
-            }
-        };
-        // Somebody must go on reading, or it would wait for ever to write.
-        std::thread::spawn(move || progress.read_to_end(&mut Vec::new()));
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let after = |name: &str| {
-            let at = words.iter().position(|word| *word == name).unwrap();
-            words[at + 1].to_owned()
-        };
-        Self {
-            process,
-            rpc: after("K2"),
-            program: after("program"),
-            mint: after("BTC"),
-            _guard: guard,
-            dir,
-        }
-    }
-
-    fn keypair(&self, name: &str) -> PathBuf {
-        self.dir.join("keys").join(format!("{name}.json"))
-    }
-
-    fn config(&self, node: &str) -> PathBuf {
-        self.dir.join(node).join("orcapool.toml")
-    }
-
-    fn k2(&self, keypair: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(orcapool_binary().unwrap());
-        command
-            .arg("k2")
-            .args(args)
-            .args([
-                "--rpc",
-                &self.rpc,
-                "--program",
-                &self.program,
-                "--json",
-                "-c",
-            ])
-            .arg(self.config("node-1"))
-            .arg("-k")
-            .arg(self.keypair(keypair));
-        command
-    }
-
-    /// Runs `orcapool k2 ...` and returns the JSON it prints, line by line.
-    fn run(&self, keypair: &str, args: &[&str]) -> Vec<Value> {
-        let output = self.k2(keypair, args).output().unwrap();
-        let complained = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {complained}");
-        let said = String::from_utf8(output.stdout).unwrap();
-        said.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
-    /// Runs `orcapool k2 ...`, which must fail, and returns why.
-    fn refused(&self, keypair: &str, args: &[&str]) -> String {
-        let output = self.k2(keypair, args).output().unwrap();
-        assert!(
-            !output.status.success(),
-            "{args:?} was done: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    fn status(&self) -> Value {
-        self.run("payer", &["status"]).remove(0)
-    }
-
-    /// A number of the configuration account.
-    fn total(&self, name: &str) -> u64 {
-        self.status()["config"]["totals"][name].as_u64().unwrap()
-    }
-
-    async fn rpc(&self, method: &str, params: Value) -> Value {
-        call(&self.rpc, None, method, params).await
-    }
-
-    async fn fund(&self, keypair: &str) {
-        let file = std::fs::read(self.keypair(keypair)).unwrap();
-        let key: Vec<u8> = serde_json::from_slice(&file).unwrap();
-        let address = work::K2Address::from_bytes(key[32..].try_into().unwrap()).to_string();
-        self.rpc("requestAirdrop", json!([address, 5_000_000_000_u64]))
-            .await;
-        until("the faucet pays", || async {
-            self.rpc(
-                "getBalance",
-                json!([address, { "commitment": "processed" }]),
-            )
-            .await["value"]
-                != 0
-        })
-        .await;
-    }
-
-    /// Bitcoin RPC of the devnet's node, as its configuration says it.
-    async fn bitcoin(&self, path: &str, method: &str, params: Value) -> Value {
-        let config: toml::Table =
-            toml::from_str(&std::fs::read_to_string(self.config("node-1")).unwrap()).unwrap();
-        let node = &config["bitcoin"]["nodes"][0];
-        let cookie = std::fs::read_to_string(node["cookie_file"].as_str().unwrap()).unwrap();
-        let url = format!("{}{path}", node["url"].as_str().unwrap());
-        call(&url, Some(&cookie), method, params).await
-    }
-
-    async fn mine(&self, blocks: u32) {
-        // An output script nobody can spend: `raw(6a)`.
-        self.bitcoin(
-            "",
-            "generatetodescriptor",
-            json!([blocks, "raw(6a)#4mhr9ur5"]),
-        )
-        .await;
-    }
-}
-
-async fn call(url: &str, cookie: Option<&str>, method: &str, params: Value) -> Value {
-    let mut request = reqwest::Client::new()
-        .post(url)
-        .json(&json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }));
-    if let Some((user, password)) = cookie.and_then(|cookie| cookie.split_once(':')) {
-        request = request.basic_auth(user, Some(password));
-    }
-    let answer: Value = request.send().await.unwrap().json().await.unwrap();
-    assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-    answer["result"].clone()
-}
-
-async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-}
-
-/// What `supply = proved - burned` and `vault + escrow + holders = supply` say.
-fn books_balance(status: &Value) {
-    let number = |value: &Value| value.as_u64().unwrap();
-    let totals = &status["config"]["totals"];
-    assert_eq!(
-        number(&status["supply"]),
-        number(&totals["proved_in"]) - number(&totals["burned"]),
-        "{status}"
-    );
-    assert_eq!(
-        number(&status["vault"]),
-        number(&totals["proved_in"]) - number(&totals["claimed"])
-    );
-    assert_eq!(number(&status["escrow"]), number(&totals["escrowed"]));
-}
-
-const HOLDER: &str = "node-1-stratum-miner";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn miners_are_paid_spend_and_redeem() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let devnet = Devnet::start();
+    let devnet = Devnet::start(&[]);
     let status = devnet.status();
     books_balance(&status);
     assert_eq!(status["config"]["rewards"]["round"], 0, "{status:#}");
@@ -301,7 +93,7 @@ async fn a_redemption_is_paid_and_settled(devnet: &Devnet) {
     ];
 
     // A redemption's time is counted from the relay's tip.
-    devnet.run("payer", &["relay"]);
+    devnet.relay();
     // What would happen is shown, and does not happen.
     let mut dry = request.to_vec();
     dry.push("--dry-run");
@@ -328,7 +120,7 @@ async fn a_redemption_is_paid_and_settled(devnet: &Devnet) {
         )
         .await;
     devnet.mine(8).await;
-    devnet.run("payer", &["relay"]);
+    devnet.relay();
     let settled = devnet.run("payer", &["settle"]);
     assert_eq!(settled[0][0]["txid"], sent["txid"], "{settled:?}");
     assert_eq!(devnet.total("burned"), 2_000_000);
@@ -346,8 +138,8 @@ async fn a_redemption_nobody_pays_is_refunded(devnet: &Devnet) {
     let request = ["redeem", "--amount", "50000", "--to", to.as_str().unwrap()];
     let id = devnet.run(HOLDER, &request)[0]["redemption"].to_string();
     devnet.mine(150).await;
-    devnet.run("payer", &["relay"]);
-    devnet.run(HOLDER, &["redeem", "--refund", &id]);
+    devnet.relay();
+    let _ = devnet.run(HOLDER, &["redeem", "--refund", &id]);
     assert_eq!(devnet.total("escrowed"), 0);
     let again = devnet.refused(HOLDER, &["redeem", "--refund", &id]);
     assert!(again.contains("settled or refunded"), "{again}");
