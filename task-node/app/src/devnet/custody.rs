@@ -266,21 +266,38 @@ impl DevnetCustody {
         let nobody = ScriptBuf::new_op_return([]);
         bitcoind.generate(CONFIRMATIONS, &nobody).await?;
         k2.relay().await?;
-        self.run(COORDINATOR, &turn).await?;
-        let list = ["payout", "list", "--all"].map(OsStr::new);
-        let batches = self.run(COORDINATOR, &list).await?;
-        let batch = batches
-            .into_iter()
-            .find(|batch| {
-                batch["redemptions"]
-                    .as_array()
-                    .is_some_and(|ids| ids.contains(&id.into()))
-            })
-            .context("no batch pays the redemption")?;
+        // The coordinator, too, believes K2 when it is final: the relay's new tip, and that the redemption is settled.
+        let deadline = Instant::now() + k2::PATIENCE;
+        let batch = loop {
+            self.run(COORDINATOR, &turn).await?;
+            let batch = self.batch_of(id).await?;
+            if batch["state"] == "settled" {
+                break batch;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "redemption {id} is paid and not settled on K2: {batch}"
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
         Ok(PaidInBtc {
             txid: batch["txid"].as_str().context("txid")?.to_owned(),
             fee: batch["fee_sats"].as_u64().context("fee_sats")?,
         })
+    }
+
+    /// The batch that pays a redemption, as `orcapool payout list` has it.
+    async fn batch_of(&self, id: u64) -> anyhow::Result<Value> {
+        let list = ["payout", "list", "--all"].map(OsStr::new);
+        let batches = self.run(COORDINATOR, &list).await?;
+        let is_named = |batch: &Value| {
+            let ids = batch["redemptions"].as_array();
+            ids.is_some_and(|ids| ids.contains(&id.into()))
+        };
+        batches
+            .into_iter()
+            .find(is_named)
+            .context("no batch pays the redemption")
     }
 
     /// The transaction that waits for signatures.
