@@ -41,9 +41,9 @@ pub(crate) async fn run(common: &CustodyArgs, command: &PayoutCommand) -> anyhow
         }
         PayoutCommand::Once { turn } => {
             let (key, settling) = prepare(&session, turn)?;
-            let is_well = once(&session, turn.fee_rate, key, settling.as_ref())
-                .await?
-                .1;
+            let (key, settling) = (key.as_ref(), settling.as_ref());
+            let done = once(&session, turn.fee_rate, key, settling, &[]).await?;
+            let is_well = !done.iter().any(|done| matches!(done, Done::Alarm(_)));
             Ok(answer(is_well))
         }
         PayoutCommand::Plan { fee_rate } => plan(&session, *fee_rate).await,
