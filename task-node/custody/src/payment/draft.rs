@@ -1,7 +1,7 @@
 //! A payment whose coins are chosen: its fee, its outputs, its PSBT.
 
 use bdk_wallet::KeychainKind;
-use bitcoin::{Amount, ScriptBuf, TxOut};
+use bitcoin::{Amount, ScriptBuf, Transaction, TxOut};
 use k2_interface::bitcoin::RedeemIds;
 
 use super::split::split;
@@ -70,16 +70,20 @@ impl Draft<'_, '_> {
         Ok((outputs, comes_back))
     }
 
-    pub(super) fn weight(&self, known: &Known<'_>) -> Result<bitcoin::Weight, PlanError> {
+    /// The transaction before anybody has borne a fee: of the same size.
+    pub(super) fn unsigned(&self, known: &Known<'_>) -> Result<Transaction, PlanError> {
         let shares = vec![Amount::ZERO; self.batch.len()];
         let (outputs, _) = self.outputs(known, &shares)?;
-        let unsigned = build::transaction(known.bitcoin, &self.coins, outputs);
-        Ok(weight::signed_weight(known.setup, &unsigned))
+        Ok(build::transaction(known.bitcoin, &self.coins, outputs))
     }
 
     /// What miners get: by weight, and enough to replace what is replaced.
     pub(super) fn fee(&self, input: &PlanInput<'_>) -> Result<Amount, PlanError> {
-        fee(input, self.weight(&input.known)?)
+        let known = &input.known;
+        fee(
+            input,
+            weight::signed_weight(known.setup, &self.unsigned(known)?),
+        )
     }
 
     /// None: the redeemers cannot bear this fee.

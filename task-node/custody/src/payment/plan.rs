@@ -10,7 +10,7 @@ use super::coins::{available, fenced, forced, free_coins};
 use super::draft::{Draft, check_rate, fee_cap, script};
 use super::history::{check_fence, is_fenced};
 use super::select::select;
-use super::{History, Known, MAX_PAYOUTS, MAX_WEIGHT, Refused, Reviewed, review};
+use super::{History, Known, MAX_PAYOUTS, MAX_PROVABLE, Refused, Reviewed, review};
 use crate::view::Redemption;
 
 /// What a coordinator asks for.
@@ -63,6 +63,9 @@ pub enum Reason {
     /// Too late.
     #[error("it can be refunded from height {0} on, which is too near")]
     Expiring(u32),
+    /// Its block is not here yet.
+    #[error("it was requested at height {0}, which this node has not reached")]
+    TooEarly(u32),
     /// Its share of the fee.
     #[error("its share of the fee would be {share}, and it bears {most} only")]
     MaxFee {
@@ -196,6 +199,9 @@ fn not_now(input: &PlanInput<'_>, history: &History, redemption: &Redemption) ->
     if known.expires_soon(redemption) {
         return Some(Reason::Expiring(redemption.expires));
     }
+    if known.bitcoin.tip < redemption.requested {
+        return Some(Reason::TooEarly(redemption.requested));
+    }
     let Some(most) = fee_cap(redemption) else {
         return Some(Reason::Dust);
     };
@@ -287,7 +293,7 @@ fn attempt(
         let most = known.limits.max_fee;
         return Err(PlanError::Fee { fee, most });
     }
-    if draft.weight(known)? > MAX_WEIGHT && batch.len() > 1 {
+    if draft.unsigned(known)?.base_size() > MAX_PROVABLE && batch.len() > 1 {
         return Ok(Attempt::without_last(batch, Reason::NextBatch));
     }
     let Some(psbt) = draft.psbt(known, fee)? else {

@@ -100,6 +100,10 @@ rules! {
     ExpiringRedemption = "expiring-redemption", "no named redemption is about to expire";
     /// Two payments of one redemption must never both confirm.
     MissingConflict = "missing-conflict", "a payment shares an input with every other live payment of its redemptions";
+    /// K2 could not be shown it.
+    Unprovable = "unprovable", "a payment is short enough to be proved to K2";
+    /// Its block could be too low to be proved.
+    TooEarly = "too-early", "a payment's lock time keeps it above the blocks its redemptions were requested at";
     /// Signed by whom no journal tells.
     Fence = "fence", "a redemption older than this custodian's journal is paid from all coins of that time";
 

@@ -6,9 +6,9 @@ use bitcoin::{Amount, OutPoint};
 
 use crate::view::Coin;
 
-/// The most coins one transaction spends: as many inputs of 15 cosigners' wallets as nodes relay, and more of smaller ones
-/// than a payment of 100 redemptions ever needs.
-pub(super) const MAX_INPUTS: usize = 200;
+/// The most coins one payment spends: 41 bytes each, they leave room for a payout in what can be proved to K2
+/// ([`MAX_PROVABLE`](super::MAX_PROVABLE)).
+pub(super) const MAX_INPUTS: usize = 100;
 
 /// Chooses coins that are worth `target` together, with nothing or no less than `least_change` left.
 ///

@@ -8,9 +8,11 @@ use k2_interface::bitcoin::RedeemIds;
 
 use super::coins::{conflict_coins, free_coins};
 use super::draft::{Draft, check_rate, fee, fee_cap, script};
-use super::select::MAX_INPUTS;
 use super::{History, Known, PlanError, PlanInput, Reviewed, build, fee_of, review, sum, weight};
 use crate::view::{Coin, Payment, Redemption};
+
+/// The most coins one sweep spends: as many inputs of 15 cosigners' wallets as nodes relay. K2 is not shown it.
+const MAX_SWEPT: usize = 200;
 
 /// Moves the wallet's spendable coins to a coinbase script that K2 registers, the fee off the sum: a rotation's one
 /// transaction, or the joining of many coins. Coins that live payments spend stay, and those that are worth less than the
@@ -29,7 +31,7 @@ pub fn sweep(input: &PlanInput<'_>, to: &Script) -> Result<Reviewed, PlanError> 
     let mut coins = free_coins(input, &history, &BTreeSet::new());
     coins.retain(|coin| coin.txout.value > worth);
     coins.sort_unstable_by_key(|coin| (std::cmp::Reverse(coin.txout.value), coin.outpoint));
-    coins.truncate(MAX_INPUTS);
+    coins.truncate(MAX_SWEPT);
     if coins.is_empty() {
         return Err(PlanError::Nothing("sweep"));
     }

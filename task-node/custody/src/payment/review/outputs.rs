@@ -7,7 +7,7 @@ use k2_interface::state::RedemptionState;
 use super::super::history::{check_fence, is_fenced};
 use super::super::rule::{Refused, Rule, refuse};
 use super::super::split::split;
-use super::super::{MAX_PAYOUTS, draft, sum};
+use super::super::{MAX_PAYOUTS, MAX_PROVABLE, draft, sum};
 use super::transfer::own_change;
 use super::{Change, Facts, Payout, Purpose};
 use crate::view::Redemption;
@@ -29,6 +29,7 @@ pub(super) fn payout(psbt: &Psbt, facts: &Facts<'_>) -> Result<Purpose, Refused>
         let detail = format!("output {} is neither", redemptions.len() + 1);
         return refuse(Rule::ExtraOutput, detail);
     }
+    provable(psbt, &redemptions)?;
     for (n, output) in paying.iter().enumerate() {
         script(n, output, &redemptions)?;
     }
@@ -123,6 +124,30 @@ fn redemption<'a>(facts: &Facts<'a>, id: u64) -> Result<&'a Redemption, Refused>
         return refuse(Rule::ExpiringRedemption, detail);
     }
     Ok(redemption)
+}
+
+/// Whether K2 can be shown the payment, whatever block it comes into: it takes no proof that is too long, and none of a block
+/// at or below the height of the request. Such blocks are found anew in a re-organisation, with whatever lies in memory pools
+/// by then; a lock time keeps the payment out of them.
+fn provable(psbt: &Psbt, redemptions: &[&Redemption]) -> Result<(), Refused> {
+    let transaction = &psbt.unsigned_tx;
+    let length = transaction.base_size();
+    if length > MAX_PROVABLE {
+        let detail =
+            format!("it has {length} bytes without witnesses, and {MAX_PROVABLE} are the most");
+        return refuse(Rule::Unprovable, detail);
+    }
+    let locked = transaction.lock_time.to_consensus_u32();
+    match redemptions.iter().find(|one| one.requested > locked) {
+        None => Ok(()),
+        Some(early) => refuse(
+            Rule::TooEarly,
+            format!(
+                "redemption {} was requested at height {} and the lock time is {locked}",
+                early.id, early.requested
+            ),
+        ),
+    }
 }
 
 fn script(n: usize, output: &TxOut, redemptions: &[&Redemption]) -> Result<(), Refused> {
