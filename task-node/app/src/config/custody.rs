@@ -137,10 +137,7 @@ mod tests {
         });
         let settings = CustodySettings::try_from(&raw).unwrap();
         assert_eq!(settings.dir, PathBuf::from("./data/custody"));
-        assert_eq!(
-            settings.max_fee_rate,
-            FeeRate::from_sat_per_vb_unchecked(50)
-        );
+        assert_eq!(settings.max_fee_rate, FeeRate::from_sat_per_vb_u32(50));
         assert!(matches!(
             settings.sources.as_slice(),
             [Source::Bitcoind { .. }]

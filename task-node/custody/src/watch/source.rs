@@ -46,7 +46,9 @@ impl Source {
     /// [`WatchError::Source`], [`WatchError::WrongNetwork`].
     pub fn height(&self, network: Network) -> Result<u32, WatchError> {
         match self {
-            Self::Bitcoind { url, login } => super::bitcoind::height(&connect(url, login)?, network),
+            Self::Bitcoind { url, login } => {
+                super::bitcoind::height(&connect(url, login)?, network)
+            }
             Self::Esplora { url } => super::server::esplora_height(url, network),
             Self::Electrum { url } => super::server::electrum_height(url, network),
         }
