@@ -7,7 +7,6 @@ mod forgery;
 mod in_flight;
 #[path = "reserves/signing.rs"]
 mod signing;
-#[allow(unused_imports)] // not all of it is needed here
 mod support;
 #[path = "reserves/world.rs"]
 mod world;
