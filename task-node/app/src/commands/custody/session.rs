@@ -12,7 +12,7 @@ use custody::{BitcoinView, K2View};
 use k2_client::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::k2_view::k2_view;
+use super::k2_view::wallet_view;
 use crate::cli::CustodyArgs;
 use crate::commands::{k2, output, stop_on_signal};
 use crate::config::{CustodySettings, K2Settings, LogFormat, load};
@@ -141,18 +141,14 @@ impl Session {
         k2::bitcoin(&self.k2)
     }
 
-    /// What K2 says, finalized.
-    pub(crate) async fn k2_view(&self) -> anyhow::Result<K2View> {
-        k2_view(&self.client()?, self.settings.network)
-            .await
-            .context("K2 could not be read")
-    }
-
     /// The wallet, synced, and the two views that every decision takes.
     pub(crate) async fn views(&self) -> anyhow::Result<(Watch, BitcoinView, K2View)> {
         let (watch, _) = self.sync(self.watch().await?).await?;
         let bitcoin = watch.view();
-        let k2 = self.k2_view().await?;
+        let own = watch.setup().coinbase_script()?;
+        let k2 = wallet_view(&self.client()?, self.settings.network, &own)
+            .await
+            .context("K2 could not be read")?;
         Ok((watch, bitcoin, k2))
     }
 
