@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a pool of real processes, a devnet with its custodians, and a Stratum
 //! client small enough to lie with.
 
+pub mod custodians;
 pub mod devnet;
 mod pool;
 mod stratum_client;

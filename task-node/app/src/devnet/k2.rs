@@ -30,6 +30,8 @@ use super::say;
 const SLOT_MILLIS: u64 = 100;
 /// Slots in which a root can be vetoed.
 const CHALLENGE_SLOTS: u64 = 5;
+/// Slots between the announcement of a custody script and its activation: ten seconds, so that one sees the delay.
+const CUSTODY_DELAY_SLOTS: u64 = 100;
 /// Lamports for whoever pays fees and rent.
 const PLENTY: u64 = 500_000_000_000;
 /// Lamports an operator locks.
@@ -174,7 +176,7 @@ impl DevnetK2 {
             supply_cap: 2_100_000_000_000_000,
             redeem_min: 10_000,
             challenge_slots: CHALLENGE_SLOTS,
-            custody_delay_slots: 10,
+            custody_delay_slots: CUSTODY_DELAY_SLOTS,
             unbonding_slots: 100,
             bond_lamports: BOND,
             coinbase_script: ScriptPubkey::parse(payout.as_script().as_bytes())?.to_packed(),

@@ -1,0 +1,262 @@
+//! The members of a devnet's custody: each has a folder with wallet, key and configuration, and runs commands of its own.
+//!
+//! It asserts instead of returning errors: what fails here fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bitcoin::Psbt;
+use custody::payment::read_psbt;
+use serde_json::Value;
+
+use crate::devnet::{Answer, Devnet};
+use crate::orcapool_binary;
+
+/// Those with keys.
+pub const CUSTODIANS: [&str; 3] = ["custodian-1", "custodian-2", "custodian-3"];
+/// Who plans and sends; it has no key.
+pub const COORDINATOR: &str = "coordinator";
+/// Blocks after which K2 takes a payout.
+pub const CONFIRMATIONS: u32 = 6;
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub struct Member {
+    folder: PathBuf,
+    /// The wallet's folder.
+    pub wallet: PathBuf,
+    /// Pays on K2.
+    keypair: PathBuf,
+}
+
+impl Devnet {
+    /// A member of its custody.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Member {
+        let folder = self.dir.join("custody").join(name);
+        Member {
+            wallet: folder.join("wallet"),
+            folder,
+            keypair: self.keypair("payer"),
+        }
+    }
+}
+
+impl Member {
+    /// The same person with another wallet.
+    #[must_use]
+    pub fn with_wallet(&self, wallet: PathBuf) -> Self {
+        Self {
+            wallet,
+            ..self.clone()
+        }
+    }
+
+    /// A file in its folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Runs `orcapool ...` with its configuration and wallet.
+    ///
+    /// # Panics
+    /// It cannot be run.
+    #[must_use]
+    pub fn run(&self, args: &[&str]) -> Answer {
+        Answer::of(self.command(args).arg("--json"))
+    }
+
+    /// The same for people, without `--json`.
+    ///
+    /// # Panics
+    /// There is no program.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(orcapool_binary().unwrap());
+        command
+            .args(args)
+            .arg("--wallet")
+            .arg(&self.wallet)
+            .arg("--config")
+            .arg(self.file("orcapool.toml"));
+        command
+    }
+
+    /// `orcapool sign` with its key.
+    #[must_use]
+    pub fn sign(&self, file: &Path, out: &Path) -> Answer {
+        let (key, identity) = (self.file("custody.key"), self.file("identity.txt"));
+        self.run(&[
+            "sign",
+            path(file),
+            "--yes",
+            "--key",
+            path(&key),
+            "--identity",
+            path(&identity),
+            "--out",
+            path(out),
+        ])
+    }
+
+    /// One turn of the coordinator, which settles what it can. `more`: further arguments.
+    #[must_use]
+    pub fn turn(&self, more: &[&str]) -> Answer {
+        // A devnet's blocks have no other transactions that fees could be estimated from.
+        let args = ["payout", "once", "--fee-rate", "2", "--keypair"];
+        let args: Vec<&str> = args
+            .into_iter()
+            .chain([path(&self.keypair)])
+            .chain(more.iter().copied())
+            .collect();
+        self.run(&args)
+    }
+
+    /// What waits for signatures.
+    ///
+    /// # Panics
+    /// More than one transaction does.
+    #[must_use]
+    pub fn handed_out(&self) -> Option<PathBuf> {
+        let files = psbts(&self.wallet.join("outbox"));
+        assert!(files.len() <= 1, "{files:?}");
+        files.into_iter().next()
+    }
+
+    /// Turns until something waits for signatures, as it does soon after a request is final on K2.
+    #[must_use]
+    pub fn plan(&self) -> PathBuf {
+        wait_for("a transaction to sign", || {
+            let said = self.turn(&[]).is(0);
+            self.handed_out().ok_or(said)
+        })
+    }
+
+    /// The custodians sign, and the coordinator finds their files and sends the transaction.
+    ///
+    /// # Panics
+    /// Somebody does not.
+    pub fn sign_and_send(&self, custodians: &[&Self], file: &Path) {
+        self.collect(custodians, file);
+        let said = self.turn(&[]).is(0);
+        assert!(has(&said, "sent"), "{said:?}");
+    }
+
+    /// The custodians sign, and their files come to the coordinator.
+    pub fn collect(&self, custodians: &[&Self], file: &Path) {
+        let inbox = self.wallet.join("inbox");
+        fs::create_dir_all(&inbox).unwrap();
+        for custodian in custodians {
+            let name = custodian.folder.file_name().unwrap().to_string_lossy();
+            let _ = custodian
+                .sign(file, &inbox.join(format!("{name}.psbt")))
+                .is(0);
+        }
+    }
+
+    /// All batches of its journal.
+    #[must_use]
+    pub fn batches(&self) -> Vec<Value> {
+        self.run(&["payout", "list", "--all"]).is(0)
+    }
+
+    /// The batches that pay a redemption, without those that nobody signed.
+    #[must_use]
+    pub fn batches_of(&self, id: u64) -> Vec<Value> {
+        let names = |batch: &Value| {
+            batch["redemptions"]
+                .as_array()
+                .unwrap()
+                .contains(&id.into())
+        };
+        let batches = self.batches().into_iter();
+        batches
+            .filter(|batch| batch["state"] != "withdrawn" && names(batch))
+            .collect()
+    }
+
+    /// Mines until a payment is deep enough, and turns until it is settled on K2. Its batch.
+    ///
+    /// # Panics
+    /// It is paid by another number of batches than one.
+    pub async fn settle(&self, devnet: &Devnet, id: u64) -> Value {
+        devnet.mine(CONFIRMATIONS).await;
+        devnet.relay();
+        wait_for("the redemption is settled", || {
+            let _ = self.turn(&[]).is(0);
+            let mut batches = self.batches_of(id);
+            assert_eq!(batches.len(), 1, "{batches:?}");
+            let batch = batches.remove(0);
+            if batch["state"] == "settled" {
+                Ok(batch)
+            } else {
+                Err(batch)
+            }
+        })
+    }
+}
+
+/// Whether one of a turn's events is of this name.
+#[must_use]
+pub fn has(said: &[Value], event: &str) -> bool {
+    said.iter().any(|said| said["event"] == event)
+}
+
+/// The rule that a refused transaction breaks, as `orcapool sign` and `psbt show` name it.
+#[must_use]
+pub fn rule(said: &[Value]) -> Option<&str> {
+    said.iter()
+        .find_map(|said| said["refused"]["rule"].as_str())
+}
+
+/// The PSBT files of a folder.
+#[must_use]
+pub fn psbts(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "psbt"))
+        .collect()
+}
+
+/// A PSBT file, of either form.
+///
+/// # Panics
+/// It is none.
+#[must_use]
+pub fn read(file: &Path) -> Psbt {
+    read_psbt(&fs::read(file).unwrap()).unwrap()
+}
+
+/// A path as an argument.
+///
+/// # Panics
+/// It is no text.
+#[must_use]
+pub fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Tries again until it succeeds, for two minutes at most.
+///
+/// # Panics
+/// They are over.
+pub fn wait_for<T, E: std::fmt::Debug>(what: &str, mut of: impl FnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        match of() {
+            Ok(found) => return found,
+            Err(last) => assert!(
+                Instant::now() < deadline,
+                "waited in vain: {what}; at last {last:?}"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
