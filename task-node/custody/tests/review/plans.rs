@@ -159,7 +159,7 @@ fn a_payment_can_always_be_proved() {
             .iter()
             .all(|(_, why)| *why == Reason::NextBatch)
     );
-    let (whole, branch) = (payment.psbt().unsigned_tx.clone(), [[7; 32]; 15]);
+    let (whole, branch) = (&payment.psbt().unsigned_tx, [[7; 32]; 15]);
     let coinbase = Transaction {
         input: vec![TxIn {
             script_sig: vec![1; 100].into(),
@@ -176,7 +176,7 @@ fn a_payment_can_always_be_proved() {
     };
     let proof = PaymentProof::encode(
         &[0; 80],
-        &serialize(&whole),
+        &serialize(whole),
         1,
         &branch,
         &serialize(&coinbase),
