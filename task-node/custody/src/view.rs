@@ -87,13 +87,20 @@ impl Payment {
         })
     }
 
-    /// Whether it can never confirm any more: another transaction that spends one of its inputs is buried.
+    /// Whether it can never confirm any more: another transaction that spends one of its inputs is buried, or the payment
+    /// whose change it spends can never confirm.
     #[must_use]
     pub fn is_dead(&self, bitcoin: &BitcoinView) -> bool {
         self.inputs.iter().any(|input| {
-            bitcoin.spent.get(input).is_some_and(|spent| {
-                spent.by != self.txid && confirmations(bitcoin.tip, spent.height) >= BURIED
-            })
+            if let Some(spent) = bitcoin.spent.get(input) {
+                return spent.by != self.txid && confirmations(bitcoin.tip, spent.height) >= BURIED;
+            }
+            // A coin that is gone without being spent: a re-organisation took the transaction that made it.
+            !bitcoin.coins.contains_key(input)
+                && bitcoin
+                    .payments
+                    .iter()
+                    .any(|parent| parent.txid == input.txid && parent.is_dead(bitcoin))
         })
     }
 }

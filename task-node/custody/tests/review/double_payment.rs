@@ -65,6 +65,43 @@ fn paying_anew_shares_a_coin_with_every_live_payment() {
     assert_eq!(paid(&world.payment()).len(), 1, "it is dead");
 }
 
+/// A re-organisation confirms a payment's bump instead of it, and what spent the payment's change would wait for ever, its
+/// redemptions and the coordinator with it.
+#[test]
+fn what_spends_the_change_of_a_dead_payment_is_dead() {
+    let mut world = World::with(&[5_000_000], &[(1_000_000, 9_000), (1_000_000, 9_000)]);
+    world.edit(2).expires = TIP + 1;
+    let parent = world.payment();
+    let before = world.clone();
+    world.confirm(&parent, 0);
+    world.edit(2).expires = TIP + 144;
+    let child = world.payment();
+    assert_eq!(paid(&child).into_keys().collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        child.psbt().unsigned_tx.input[0].previous_output.txid,
+        parent.txid()
+    );
+
+    let mut world = before;
+    world.edit(2).expires = TIP + 144;
+    world.k2.redemptions.remove(&1);
+    world.coinbase(3_000_000, 10);
+    let coin = parent.psbt().unsigned_tx.input[0].previous_output;
+    world.bitcoin.coins.remove(&coin);
+    let by = bitcoin::hashes::Hash::from_byte_array([5; 32]);
+    let spent = orcapool_custody::view::Spent { by, height: TIP };
+    world.bitcoin.spent.insert(coin, spent);
+    world.bitcoin.payments.extend(parent.payment());
+    world.sign(&child);
+    world.again = BTreeSet::from([2]);
+    assert_eq!(
+        world.plan().waiting[0].reason,
+        Reason::Conflict(child.txid())
+    );
+    world.bitcoin.tip += BURIED - 1;
+    assert_eq!(paid(&world.payment()).into_keys().collect::<Vec<_>>(), [2]);
+}
+
 /// Anybody can send the pool a little and name redemptions beside it.
 #[test]
 fn a_strangers_list_of_ids_is_no_payment() {
