@@ -1,6 +1,6 @@
 //! Outbox and inbox: the files that go between a coordinator and its custodians.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,21 @@ pub(super) fn remove(dir: &Path, txid: Txid) -> std::io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// The transactions whose files lie in the outbox.
+pub(super) fn outbox(dir: &Path) -> std::io::Result<BTreeSet<Txid>> {
+    let files = match fs::read_dir(dir.join("outbox")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        files => files?,
+    };
+    let mut found = BTreeSet::new();
+    for file in files {
+        let name = file?.file_name();
+        let txid = name.to_str().and_then(|name| name.strip_suffix(".psbt"));
+        found.extend(txid.and_then(|txid| txid.parse::<Txid>().ok()));
+    }
+    Ok(found)
 }
 
 /// A file of the inbox.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use bitcoin::{FeeRate, Psbt, Txid};
 use custody::coordinator::{Done, Policy, Submitted, Turn, TurnError, node};
 use custody::fault;
-use custody::journal::{BatchState, Journal};
+use custody::journal::{Batch, BatchState, Journal};
 use custody::keys::{CustodianKey, KeyFile};
 use custody::payment::Limits;
 use custody::{BitcoinView, K2View, Setup};
@@ -137,6 +137,7 @@ impl Desk {
         );
         let mut done = self.take_in()?;
         done.extend(self.turn(|_, turn| Ok(turn.run()?))?);
+        self.tidy()?;
         let Some(OwnKey(key)) = key else {
             return Ok(done);
         };
@@ -168,6 +169,26 @@ impl Desk {
             done.extend(self.turn(|_, turn| Ok(turn.run()?))?);
         }
         Ok(done)
+    }
+
+    /// Takes out of the outbox what is not to be signed any more, and a turn that was cut off has left there.
+    fn tidy(&self) -> anyhow::Result<()> {
+        let dir = self.shell.watch.dir().path();
+        let handed_out = folders::outbox(dir)?;
+        if handed_out.is_empty() {
+            return Ok(());
+        }
+        let mut done = self.journal.closed()?;
+        let open = self.journal.open_batches()?;
+        let signed = open
+            .iter()
+            .filter(|batch| batch.state != BatchState::Planned);
+        done.extend(signed.map(Batch::txid));
+        // What the journal does not know is somebody else's.
+        for txid in handed_out.intersection(&done) {
+            fault::around("outbox: remove", || folders::remove(dir, *txid))?;
+        }
+        Ok(())
     }
 
     /// What custodians have put into the inbox. A file that is of no use is put aside and holds up no other.
