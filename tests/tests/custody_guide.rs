@@ -212,7 +212,9 @@ impl Members {
         let _ = self.devnet.run(HOLDER, &request);
         self.until("the coordinator sees it", "coordinator", || {
             let plan = self.json("coordinator", "orcapool payout plan --fee-rate 2 --json");
-            plan["redemptions"].as_array().is_some_and(|ids| ids.len() == 1)
+            plan["redemptions"]
+                .as_array()
+                .is_some_and(|ids| ids.len() == 1)
         });
         to.to_owned()
     }
