@@ -8,7 +8,7 @@ use crate::{devnet, logging};
 
 pub(super) async fn run(args: &DevnetArgs) -> anyhow::Result<ExitCode> {
     logging::start_progress("devnet=info,warn")?;
-    let report = devnet::run(args, stop_on_signal()?).await?;
+    let report = Box::pin(devnet::run(args, stop_on_signal()?)).await?;
     if args.json {
         output::json(&report)?;
     } else {

@@ -55,8 +55,8 @@ impl Protect<'_> {
 /// What opens a key file, asked for where it is not given.
 pub(super) fn unlock(args: &UnlockArgs, file: &KeyFile) -> anyhow::Result<Unlock> {
     if let Some(identity) = &args.identity {
-        return Ok(Unlock::identities(&read_private(identity)?)
-            .with_context(|| identity.display().to_string())?);
+        return Unlock::identities(&read_private(identity)?)
+            .with_context(|| identity.display().to_string());
     }
     if let Some(passphrase) = &args.passphrase_file {
         return Ok(Unlock::Passphrase(first_line(passphrase)?));
