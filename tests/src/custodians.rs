@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bitcoin::Psbt;
+use bitcoin::{Psbt, Script};
 use custody::payment::read_psbt;
 use serde_json::Value;
 
@@ -177,6 +177,38 @@ impl Member {
         batches
             .filter(|batch| batch["state"] != "withdrawn" && names(batch))
             .collect()
+    }
+
+    /// Sweeps to the registered script, as often as the wallet's coins ask for it; these custodians sign. What it cost, in
+    /// satoshis.
+    ///
+    /// # Panics
+    /// Somebody refuses, or an output goes elsewhere than `to`.
+    pub async fn sweep(&self, devnet: &Devnet, to: &Script, custodians: &[&Self]) -> u64 {
+        let mut fees = 0;
+        loop {
+            let coins = self.run(&["wallet", "utxos"]).is(0);
+            let own = self.run(&["wallet", "show"]).is(0)[0]["coinbase"]["script"]
+                .as_str()
+                .is_some_and(|own| own == to.to_hex_string());
+            if coins.len() <= usize::from(own) {
+                return fees;
+            }
+            let sweep = ["payout", "sweep", "--to-registered", "--fee-rate", "2"];
+            let file = wait_for("the wallet knows the registered script", || {
+                let answer = self.run(&sweep);
+                self.handed_out().ok_or(answer)
+            });
+            let [output] = &read(&file).unsigned_tx.output[..] else {
+                panic!("a sweep has one output");
+            };
+            assert_eq!(output.script_pubkey.as_script(), to);
+            let shown = custodians[0].run(&["psbt", "show", path(&file)]).is(0);
+            assert_eq!(shown[0]["kind"], "sweep");
+            fees += shown[0]["fee_sats"].as_u64().unwrap();
+            self.sign_and_send(custodians, &file);
+            devnet.mine(1).await;
+        }
     }
 
     /// Mines until a payment is deep enough, and turns until it is settled on K2. Its batch.

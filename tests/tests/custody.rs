@@ -61,10 +61,12 @@ async fn custody_pays_once_whatever_happens() {
     the_third_pair_pays_though_nodes_were_away(&mut custody).await;
     a_payment_survives_a_reorganisation(&mut custody).await;
     a_custodian_who_lost_the_journal_signs_only_what_excludes_the_forgotten(&mut custody).await;
+    a_sweep_makes_one_coin_of_many(&custody).await;
     a_coordinator_restored_from_the_descriptor_adopts_what_is_in_flight(&mut custody).await;
     what_nobody_signs_is_refunded_and_never_paid(&custody).await;
     every_redemption_has_one_payment_on_the_chain(&custody).await;
     wallets_hold_what_core_says(&custody).await;
+    what_the_pool_paid_for_itself_is_topped_up(&custody).await;
     reserves_are_proved_and_the_books_balance(&custody);
 }
 
@@ -74,16 +76,21 @@ impl Custody {
         devnet.freeze();
         devnet.fund(HOLDER).await;
         devnet.bitcoin("", "createwallet", json!(["holder"])).await;
-        // All coinbases mature, and all are minted.
-        devnet.mine(100).await;
-        devnet.relay();
-        let _ = devnet.run("payer", &["mint"]);
-        Self {
+        let custody = Self {
             coordinator: devnet.member(COORDINATOR),
             custodians: CUSTODIANS.map(|name| devnet.member(name)),
             devnet,
             paid: Vec::new(),
-        }
+        };
+        custody.mature().await;
+        custody
+    }
+
+    /// All coinbases there are can be spent, and are minted.
+    async fn mature(&self) {
+        self.devnet.mine(100).await;
+        self.devnet.relay();
+        let _ = self.devnet.run("payer", &["mint"]);
     }
 
     /// A holder burns, for BTC to a new address.
@@ -226,8 +233,7 @@ fn forgeries_are_refused(
     (first, second): (&Request, &Request),
 ) {
     let stranger = address("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080");
-    let coinbases = custodian.run(&["wallet", "show"]).is(0);
-    let coinbases = address(coinbases[0]["coinbase"]["address"].as_str().unwrap());
+    let coinbases = coinbase_address(custodian);
     // Somebody's real coin: what redemption 0 was paid.
     let strangers_coin: Txid = custody.coordinator.batches_of(0)[0]["txid"]
         .as_str()
@@ -484,6 +490,31 @@ async fn a_custodian_who_lost_the_journal_signs_only_what_excludes_the_forgotten
     custody.settled(&[&request]).await;
 }
 
+/// Before a coordinator's folder is lost: what pays a redemption of that time must spend every coin of that time.
+async fn a_sweep_makes_one_coin_of_many(custody: &Custody) {
+    let Custody {
+        devnet,
+        coordinator,
+        custodians: [one, _, three],
+        ..
+    } = custody;
+    let own = coinbase_address(coordinator);
+    let fee = coordinator
+        .sweep(devnet, &own.script_pubkey(), &[one, three])
+        .await;
+    assert!(fee > 0);
+    devnet
+        .bitcoin("", "generatetoaddress", json!([3, own]))
+        .await;
+    custody.mature().await;
+    assert_eq!(coordinator.run(&["wallet", "utxos"]).is(0).len(), 4);
+}
+
+fn coinbase_address(member: &Member) -> Address {
+    let shown = member.run(&["wallet", "show"]).is(0);
+    address(shown[0]["coinbase"]["address"].as_str().unwrap())
+}
+
 async fn a_coordinator_restored_from_the_descriptor_adopts_what_is_in_flight(
     custody: &mut Custody,
 ) {
@@ -629,6 +660,25 @@ async fn wallets_hold_what_core_says(custody: &Custody) {
             .sum();
         assert_eq!(sum, core, "{balance}");
     }
+}
+
+/// The fee of a sweep is nobody's but the pool's, and the wrapped satoshis are backed again when somebody pays it in.
+async fn what_the_pool_paid_for_itself_is_topped_up(custody: &Custody) {
+    let Custody {
+        devnet,
+        coordinator,
+        ..
+    } = custody;
+    let shown = coordinator.run(&["books", "show"]).is(0);
+    let own_fees = shown
+        .iter()
+        .find(|account| account["account"] == "own_fees");
+    let fee = Amount::from_sat(own_fees.unwrap()["sats"].as_u64().unwrap());
+    assert!(fee > Amount::ZERO);
+    let to = coinbase_address(coordinator);
+    let send = json!({ "address": to, "amount": fee.to_btc(), "fee_rate": 2 });
+    devnet.bitcoin(HOLDERS_WALLET, "sendtoaddress", send).await;
+    devnet.mine(1).await;
 }
 
 fn reserves_are_proved_and_the_books_balance(custody: &Custody) {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use bitcoin::{Address, Network, Psbt};
+use bitcoin::{Address, Network};
 use orcapool_tests::custodians::{
     COORDINATOR, CUSTODIANS, Member, has, path, read, rule, wait_for,
 };
@@ -207,44 +207,38 @@ impl Upgrade {
 
     /// What it costs, in satoshis.
     async fn one_sweep_moves_everything(&self, to: &Address) -> u64 {
-        let coins = self.old.run(&["wallet", "utxos"]).is(0);
-        let held: u64 = coins
-            .iter()
-            .map(|coin| coin["value"].as_u64().unwrap())
-            .sum();
-        let sweep = ["payout", "sweep", "--to-registered", "--fee-rate", "2"];
+        let held = |member: &Member| -> u64 {
+            let coins = member.run(&["wallet", "utxos"]).is(0);
+            let values = coins.iter().map(|coin| coin["value"].as_u64().unwrap());
+            values.sum()
+        };
+        let before = held(&self.old) + held(&self.new);
+        self.a_sweep_elsewhere_is_refused(to);
+        let custodian = &self.old_custodian;
+        let fee = self
+            .old
+            .sweep(&self.devnet, &to.script_pubkey(), &[custodian])
+            .await;
+        assert_eq!(held(&self.new), before - fee);
+        assert!(self.old.run(&["wallet", "utxos"]).is(0).is_empty());
+        assert!(custodian.run(&["wallet", "utxos"]).is(0).is_empty());
+        fee
+    }
+
+    fn a_sweep_elsewhere_is_refused(&self, to: &Address) {
+        let sweep = [
+            "payout",
+            "sweep",
+            "--to",
+            &to.to_string(),
+            "--fee-rate",
+            "2",
+        ];
         let file = wait_for("the old wallet knows the new script", || {
             let answer = self.old.run(&sweep);
             self.old.handed_out().ok_or(answer)
         });
-        let psbt = read(&file);
-        assert_eq!(psbt.unsigned_tx.input.len(), coins.len());
-        let [output] = psbt.unsigned_tx.output.as_slice() else {
-            panic!("{psbt:?}");
-        };
-        assert_eq!(output.script_pubkey, to.script_pubkey());
-        let fee = held - output.value.to_sat();
-        let shown = self.old_custodian.run(&["psbt", "show", path(&file)]).is(0);
-        assert_eq!(
-            (&shown[0]["kind"], &shown[0]["fee_sats"]),
-            (&json!("sweep"), &json!(fee))
-        );
-        self.a_sweep_elsewhere_is_refused(&psbt);
-
-        self.old.sign_and_send(&[&self.old_custodian], &file);
-        self.devnet.mine(1).await;
-        assert!(self.old.run(&["wallet", "utxos"]).is(0).is_empty());
-        assert!(
-            self.old_custodian
-                .run(&["wallet", "utxos"])
-                .is(0)
-                .is_empty()
-        );
-        fee
-    }
-
-    fn a_sweep_elsewhere_is_refused(&self, sweep: &Psbt) {
-        let mut forged = sweep.clone();
+        let mut forged = read(&file);
         let stranger: Address<_> = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
             .parse()
             .unwrap();
@@ -254,6 +248,11 @@ impl Upgrade {
         let said = self.old_custodian.sign(&file, &out).is(1);
         assert_eq!(rule(&said), Some("unregistered-sweep"));
         assert!(!out.exists());
+        // The one that was planned is withdrawn.
+        let batches = self.old.batches();
+        let batch = batches.last().unwrap()["batch"].to_string();
+        let _ = self.old.run(&["payout", "cancel", &batch]).is(0);
+        assert!(self.old.handed_out().is_none());
     }
 
     async fn the_new_custodians_pay_and_the_old_key_cannot(&self) {
