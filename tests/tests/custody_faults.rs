@@ -103,36 +103,48 @@ async fn a_payout_cut_off_anywhere_is_made_once() {
 
 /// One redemption for each point of a turn.
 async fn a_turn_killed_at_every_point(drill: &mut Drill) {
-    let mut died_at = BTreeSet::new();
-    for number in 1.. {
-        let id = drill.request();
-        // While K2 makes that final: the books of what was before. They are written too.
-        let point = ["before books: entries", "after books: entries"][number % 2];
-        let list = drill.devnet.dir.join(format!("books-{number}.points"));
+    for point in ["before books: entries", "after books: entries"] {
+        let list = drill.devnet.dir.join("books.points");
         let books = drill.member(COORDINATOR, &["books", "check"]);
-        let books = drill.killed_at(books, point, &list);
-        assert_eq!(books.as_deref(), Some(point), "redemption {id}");
-        drill.books_balance();
-        drill.k2_is_final().await;
-
-        let list = drill.devnet.dir.join(format!("turn-{number}.points"));
-        let killed = drill.killed_at(drill.turn(true), &number.to_string(), &list);
-        if let Some(point) = &killed {
-            println!("redemption {id}: {number}, {point}");
-            done(drill.turn(true));
-        }
-        drill.is_sent_once(id).await;
-        drill.bury().await;
-        match killed {
+        let killed = drill.killed_at(books, point, &list);
+        assert_eq!(killed.as_deref(), Some(point));
+    }
+    let mut died_at = BTreeSet::new();
+    for number in 1_u32.. {
+        match a_turn_killed_at(drill, &number.to_string()).await {
             Some(point) => died_at.insert(point),
             None => break,
         };
     }
-    assert_eq!(
-        died_at,
-        TURN.map(String::from).into(),
-        "the points of a turn"
-    );
+    // Turns have not all as many points, so counting may have passed one by.
+    for point in TURN {
+        if !died_at.contains(point) {
+            let killed = a_turn_killed_at(drill, point).await;
+            assert_eq!(killed.as_deref(), Some(point));
+        }
+    }
+    let unknown: Vec<_> = died_at
+        .iter()
+        .filter(|point| !TURN.contains(&point.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "points that TURN lacks: {unknown:?}");
+}
+
+/// A redemption whose payment is cut off, and made.
+async fn a_turn_killed_at(drill: &mut Drill, at: &str) -> Option<String> {
+    let id = drill.request();
+    // While K2 makes that final: the books of what was before.
+    drill.books_balance();
+    drill.k2_is_final().await;
+    let list = drill.devnet.dir.join(format!("turn-{id}.points"));
+    let killed = drill.killed_at(drill.turn(true), at, &list);
+    if let Some(point) = &killed {
+        println!("redemption {id}: {at}, {point}");
+        done(drill.turn(true));
+    }
+    drill.is_sent_once(id).await;
+    drill.bury().await;
+    killed
 }
 
 /// One file, signed by a custodian who is killed at each point. Every second time the coordinator makes another one of it.
