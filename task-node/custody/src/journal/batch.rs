@@ -89,7 +89,7 @@ pub enum BatchState {
     },
     /// It can never confirm: another transaction that spends one of its coins is buried.
     Dead,
-    /// Was handed out, and is not to be signed any more.
+    /// Was handed out, and is not to be signed any more, unless the very same is planned again.
     Withdrawn,
 }
 

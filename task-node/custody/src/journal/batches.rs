@@ -32,6 +32,14 @@ pub(super) fn plan(
         ids: view::named(transaction),
         height: None,
     };
+    if let Some(id) = of(db, payment.txid)? {
+        let batch = one(db, id)?;
+        // Within one block, the same coins and redemptions are planned to the same transaction again.
+        if batch.state == BatchState::Withdrawn && batch.kind == intent.kind && !batch.is_complete {
+            write_state(db, id, BatchState::Planned, now)?;
+            return Ok(id);
+        }
+    }
     insert(
         db,
         &payment,

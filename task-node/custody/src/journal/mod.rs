@@ -139,7 +139,8 @@ impl Journal {
         payments::naming(&self.db, Some(ids))
     }
 
-    /// Writes down a batch that is about to be handed out, and remembers its payment.
+    /// Writes down a batch that is about to be handed out, and remembers its payment. One that was withdrawn, and that nobody
+    /// had whole, is planned again under its number.
     ///
     /// # Errors
     /// [`JournalError::Known`] where its transaction is one already, and others.

@@ -190,6 +190,25 @@ fn a_batch_is_planned_and_completed_once() {
     );
 }
 
+/// A batch was cancelled, and until the next block its redemptions came to the same transaction again, which was refused.
+#[test]
+fn what_was_withdrawn_is_planned_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(dir.path(), 1).unwrap();
+    let id = journal.plan(&payout(&[0], &[1]), NOW).unwrap();
+    journal.set_state(id, BatchState::Withdrawn, NOW).unwrap();
+    journal.close(id, NOW).unwrap();
+    assert_eq!(journal.plan(&payout(&[0], &[1]), NOW).unwrap(), id);
+    let open = journal.open_batches().unwrap();
+    assert_eq!((open.len(), open[0].state), (1, BatchState::Planned));
+    // Whole, it is not a plan any more.
+    let whole = signed(&paying(&[0], &[1]));
+    journal.complete(id, &whole, NOW).unwrap();
+    journal.set_state(id, BatchState::Withdrawn, NOW).unwrap();
+    let again = journal.plan(&payout(&[0], &[1]), NOW).unwrap_err();
+    assert!(matches!(again, JournalError::Known { batch, .. } if batch == id));
+}
+
 #[test]
 fn an_endpoint_of_k2_that_lags_behind_is_not_believed() {
     let dir = tempfile::tempdir().unwrap();
