@@ -45,7 +45,16 @@ fn three_nodes_play_whole_rounds_and_agree() {
     let earned = report["earned"].as_array().unwrap();
     assert_eq!(earned.len(), 9);
     let held: u64 = earned.iter().map(|one| number(&one["wrapped_sats"])).sum();
-    assert_eq!(held, number(&k2["finalized_total"]));
+    // And one of them was paid in BTC by two of three custodians.
+    let paid = &k2["redemption"];
+    let redeemed = number(&paid["amount_sats"]);
+    assert_eq!(
+        number(&paid["settled_sats"]) + number(&paid["fee_sats"]),
+        redeemed
+    );
+    assert_eq!(number(&k2["burned"]), redeemed);
+    assert!(number(&paid["reserves_sats"]) >= number(&k2["supply"]));
+    assert_eq!(held + redeemed, number(&k2["finalized_total"]));
     assert_eq!(held + number(&k2["vault"]), number(&k2["supply"]));
     for round in rounds {
         assert!(number(&round["payment"]["minted"]) > 0, "{round}");
