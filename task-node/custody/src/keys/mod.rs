@@ -3,7 +3,7 @@
 //! | file | one job |
 //! |---|---|
 //! | `mod.rs` | [`CustodianKey`]: 12 to 24 words, and the two accounts that come from them |
-//! | [`file`] | [`KeyFile`]: what is on disk, readable by its owner alone, never overwritten |
+//! | [`mod@file`] | [`KeyFile`]: what is on disk, readable by its owner alone, never overwritten |
 //! | [`sealed`] | how the words are encrypted: age, with a passphrase or to recipients |
 //! | [`sign`] | [`CustodianKey::sign`]: the one thing a key does |
 //!
