@@ -189,8 +189,15 @@ pub struct K2View {
     pub slot: u64,
     /// Height of the relay's tip.
     pub relay_tip: u32,
-    /// Redemptions whose accounts exist, by id.
+    /// Redemptions whose accounts exist, by id. One that is settled or refunded may be closed at once by who opened it.
     pub redemptions: BTreeMap<u64, Redemption>,
+    /// Other redemptions whose accounts exist: another wallet of the pool pays them.
+    pub others: BTreeSet<u64>,
+    /// Outputs that have settled a redemption, by K2's records, which outlive the redemptions: they may be closed only when
+    /// their blocks are too deep to be proved again.
+    pub paid: BTreeSet<OutPoint>,
+    /// The lowest block whose records K2 still keeps for certain.
+    pub records_from: u32,
     /// Coinbase scripts that are in force, or announced and past their delay: where a sweep may go.
     pub scripts: Vec<ScriptBuf>,
 }

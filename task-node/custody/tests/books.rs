@@ -8,13 +8,13 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use bitcoin::{Amount, ScriptBuf, SignedAmount, Transaction, TxOut};
+use bitcoin::{Amount, FeeRate, ScriptBuf, SignedAmount, Transaction, TxOut};
 use k2_interface::bitcoin::RedeemIds;
 use k2_interface::state::RedemptionState;
 use orcapool_custody::books::{
     Account, BooksFile, Check, Entry, FILE, Facts, K2Sums, Reason, check, planned,
 };
-use orcapool_custody::journal::Journal;
+use orcapool_custody::journal::{Cost, Journal};
 use orcapool_custody::view::{BURIED, KeychainKind};
 use orcapool_custody::watch::{Login, Source, Watch};
 use orcapool_custody::{K2View, Payment, Redemption, Setup};
@@ -22,6 +22,10 @@ use support::regtest::elsewhere;
 use support::{Custodian, Regtest, Spendable, spend};
 
 const NOW: u64 = 1_700_000_000;
+const COST: Cost = Cost {
+    fee: Amount::from_sat(700),
+    rate: FeeRate::BROADCAST_MIN,
+};
 
 /// A wallet's folder, the node beneath it, and what K2 says.
 struct Wallet {
@@ -205,7 +209,7 @@ fn a_payout_is_followed_from_its_intent_and_a_lost_folder_comes_to_the_same_bala
     let payment = Payment::of(&paid, None).unwrap();
     Journal::open(&wallet.dir(), 0)
         .unwrap()
-        .record_signed(&payment)
+        .record_signed(&payment, COST)
         .unwrap();
     assert_eq!(wallet.sats(Account::Reserved), sats);
     wallet.node.send(&paid);
@@ -254,7 +258,7 @@ fn a_cancelled_payout_goes_back_to_balance_when_it_is_dead() {
     let payment = Payment::of(&paid, None).unwrap();
     Journal::open(&wallet.dir(), 0)
         .unwrap()
-        .record_signed(&payment)
+        .record_signed(&payment, COST)
         .unwrap();
     assert_eq!(wallet.sats(Account::Reserved), 2_000_000);
     assert_eq!(

@@ -370,7 +370,7 @@ fn what_would_confirm_too_late_is_taken_back_and_free_when_that_is_buried() {
     let mut pool = Pool::with_coinbases(2);
     pool.request(1);
     let (first, _) = pool.pay();
-    pool.k2.redemptions.get_mut(&1).unwrap().expires = pool.node.height() + 12;
+    pool.k2.redemptions.get_mut(&1).unwrap().expires = pool.node.height() + 24;
     let (cancel, txid) = pool.planned();
     let batch = pool.journal().batch(cancel).unwrap();
     assert_eq!((batch.kind, batch.replaces), (Kind::Cancel, Some(first)));

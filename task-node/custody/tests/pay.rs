@@ -30,7 +30,8 @@ const NOW: u64 = 1_600_000_000;
 const LIMITS: Limits = Limits {
     max_fee_rate: FeeRate::from_sat_per_vb_u32(50),
     max_fee: Amount::from_sat(100_000),
-    expiry_margin: 12,
+    expiry_margin: 36,
+    unknown_cancel: false,
 };
 
 /// One who signs, on a machine of his own.
@@ -184,7 +185,7 @@ impl Pool {
     fn hand_out(&mut self, reviewed: &Reviewed) -> Vec<u8> {
         let intended = reviewed
             .clone()
-            .intend(|payment| self.journal.record_signed(payment))
+            .intend(|payment, cost| self.journal.record_signed(payment, cost))
             .unwrap();
         sign(&intended, &External).unwrap().serialize()
     }
@@ -208,7 +209,7 @@ impl Pool {
         let psbt = read_psbt(file).unwrap();
         let reviewed = review(&psbt, &known)?;
         let intended = reviewed
-            .intend(|payment| journal.record_signed(payment))
+            .intend(|payment, cost| journal.record_signed(payment, cost))
             .unwrap();
         let signed = sign(&intended, &*key).unwrap();
         let description = describe(&signed, Network::Regtest, Some(&known));

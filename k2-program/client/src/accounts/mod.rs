@@ -285,7 +285,19 @@ impl<'a> Accounts<'a> {
     /// # Errors
     /// [`AccountError`].
     pub async fn deposits(&self) -> Result<Vec<Record>, AccountError> {
-        let records: Vec<(K2Address, Record)> = self.all(Kind::Deposit, Vec::new()).await?;
+        self.records_of(Kind::Deposit).await
+    }
+
+    /// All records of outputs that settled a redemption, by height.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn payouts(&self) -> Result<Vec<Record>, AccountError> {
+        self.records_of(Kind::Payout).await
+    }
+
+    async fn records_of(&self, kind: Kind) -> Result<Vec<Record>, AccountError> {
+        let records: Vec<(K2Address, Record)> = self.all(kind, Vec::new()).await?;
         let mut records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
         records.sort_by_key(|record| (record.height.get(), record.txid, record.vout.get()));
         Ok(records)

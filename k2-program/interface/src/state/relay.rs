@@ -122,6 +122,14 @@ impl Relay {
         (height as u64) + (mint_horizon as u64) + (MAX_REORG as u64) < self.reached()
     }
 
+    /// The lowest block whose records cannot be closed.
+    #[must_use]
+    pub const fn records_from(&self, mint_horizon: u32) -> u32 {
+        let closable = (mint_horizon as u64) + (MAX_REORG as u64);
+        // Not above the height of a block.
+        self.reached().saturating_sub(closable) as u32
+    }
+
     /// The highest tip there has been; before the ring is full, what fills it.
     const fn reached(&self) -> u64 {
         self.oldest_height.get() as u64 + (RING as u64 - 1)

@@ -54,8 +54,8 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<CustodySettings
     complaints.require((1..=MAX_FEE_SATS).contains(&custody.max_fee_sats), || {
         format!("custody.max_fee_sats must be 1 to {MAX_FEE_SATS}")
     });
-    complaints.require((1..=1_000).contains(&custody.expiry_margin_blocks), || {
-        "custody.expiry_margin_blocks must be 1 to 1000".to_owned()
+    complaints.require((3..=1_000).contains(&custody.expiry_margin_blocks), || {
+        "custody.expiry_margin_blocks must be 3 to 1000".to_owned()
     });
     complaints.require((1..=100).contains(&custody.confirmations), || {
         "custody.confirmations must be 1 to 100".to_owned()

@@ -177,7 +177,8 @@ pub struct RawCustody {
     pub max_fee_rate_sat_vb: u64,
     /// No transaction may pay a higher fee, in satoshis.
     pub max_fee_sats: u64,
-    /// A redemption that expires within this many blocks is not paid any more.
+    /// A redemption that expires within this many blocks is not paid any more. A payment of it that is in no block is taken
+    /// back at two thirds of them, by every custodian who signed it at half.
     pub expiry_margin_blocks: u32,
     /// Confirmations after which a payout counts as made.
     pub confirmations: u32,
@@ -191,7 +192,7 @@ impl Default for RawCustody {
             url: String::new(),
             max_fee_rate_sat_vb: 50,
             max_fee_sats: 1_000_000,
-            expiry_margin_blocks: 12,
+            expiry_margin_blocks: 36,
             confirmations: 6,
         }
     }

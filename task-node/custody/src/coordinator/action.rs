@@ -10,9 +10,23 @@ use crate::journal::{Batch, BatchId, BatchState, Journal, JournalError};
 use crate::payment::Limits;
 use crate::view::Payment;
 
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Plans payments, hands them out, sends them, settles them.
+    #[default]
+    Coordinator,
+    /// Watches over the payments it signed for a coordinator, and cancels those that are held back. It plans none.
+    Custodian,
+}
+
 /// What a coordinator is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
+    /// Whose turn it is.
+    pub role: Role,
+    /// Signatures that a payment takes. With more than one, whoever gave the last one may have it whole, and nobody else.
+    pub threshold: usize,
     /// The bounds of every payment.
     pub limits: Limits,
     /// Blocks after which a payment that was sent is given a higher fee.
@@ -22,6 +36,8 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            role: Role::Coordinator,
+            threshold: 1,
             limits: Limits::default(),
             bump_after: 3,
         }
@@ -35,6 +51,8 @@ pub struct State {
     pub batches: Vec<Batch>,
     /// The transactions of the others.
     pub closed: BTreeSet<Txid>,
+    /// Payments that were signed here for another coordinator, and are no batch yet.
+    pub signed: Vec<Payment>,
 }
 
 impl State {
@@ -46,6 +64,7 @@ impl State {
         Ok(Self {
             batches: journal.open_batches()?,
             closed: journal.closed()?,
+            signed: journal.signed_elsewhere()?,
         })
     }
 }
@@ -122,6 +141,21 @@ pub enum Alarm {
         /// Which.
         txid: Txid,
     },
+    /// A payment that must not confirm, that somebody may have whole, and that nothing in a block excludes.
+    Withheld {
+        /// Which.
+        txid: Txid,
+        /// Why it must not.
+        #[serde(flatten)]
+        stop: Stop,
+    },
+    /// A payment that K2 could have been shown long ago.
+    Unsettled {
+        /// Which.
+        txid: Txid,
+        /// Height of its block.
+        height: u32,
+    },
 }
 
 impl fmt::Display for Alarm {
@@ -139,6 +173,15 @@ impl fmt::Display for Alarm {
                 f,
                 "{txid} waits for a block and is not known whole here: give its signed PSBT to `orcapool payout submit`, or cancel it"
             ),
+            Self::Withheld { txid, stop } => write!(
+                f,
+                "{stop}, and whoever has {txid} whole can still pay it: sign and send its cancellation now (`orcapool payout list`)"
+            ),
+            Self::Unsettled { txid, height } => write!(
+                f,
+                "{txid} is in block {height} and not settled on K2, where its redemptions can be refunded once they expire: settle it \
+                 (`orcapool k2 settle`), and see why `payout run` or `k2 keep` did not"
+            ),
         }
     }
 }
@@ -148,6 +191,8 @@ impl fmt::Display for Alarm {
 pub enum Action {
     /// Write down a payment that the journal does not know.
     Adopt(Payment),
+    /// Watch over a payment that was signed here for another coordinator.
+    TakeUp(Payment),
     /// Note where a batch stands.
     Record(BatchId, BatchState),
     /// Nobody is to sign it any more.

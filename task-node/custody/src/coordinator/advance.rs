@@ -1,14 +1,17 @@
 //! What is to be done now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{FeeRate, Txid};
 use k2_interface::state::RedemptionState;
 
-use super::action::{Action, Alarm, Policy, State, Stop};
-use super::standing::Sight;
+use super::action::{Action, Alarm, Policy, Role, State, Stop};
+use super::standing::{Fate, Sight};
 use crate::journal::{Batch, BatchState, Kind};
 use crate::view::{BitcoinView, K2View, confirmations};
+
+/// Confirmations on K2's relay after which a payment should have been settled: twice what K2 asks for as a rule.
+const UNSETTLED_AFTER: u32 = 12;
 
 /// Depth at which a batch is done with: a day. Deeper than any re-organisation that K2 follows ([`BURIED`](crate::view::BURIED)),
 /// because to look at a batch costs nothing.
@@ -34,7 +37,6 @@ pub fn advance(
         batches: &state.batches,
         bitcoin,
         k2,
-        expiry_margin: policy.limits.expiry_margin,
     };
     let standings: Vec<(&Batch, BatchState)> = state
         .batches
@@ -47,6 +49,7 @@ pub fn advance(
         policy,
         rate,
         in_flight: false,
+        cancelling: BTreeSet::new(),
         actions: Vec::new(),
     };
     for (batch, now) in &standings {
@@ -58,19 +61,21 @@ pub fn advance(
         decision.batch(batch, *now);
     }
     decision.paid_twice();
-    if !decision.in_flight && rate.is_some() && decision.is_due() {
+    let plans = policy.role == Role::Coordinator && rate.is_some();
+    if plans && !decision.in_flight && decision.is_due() {
         decision.actions.push(Action::Plan);
     }
     decision.actions
 }
 
-/// The payments in the chain or the memory pool that are none of the journal's.
+/// The payments that are none of the journal's batches: those in the chain or the memory pool, and those that were signed here
+/// and that nobody has sent.
 fn unknown(state: &State, bitcoin: &BitcoinView) -> Vec<Action> {
     let is_known = |txid: &Txid| {
         state.closed.contains(txid) || state.batches.iter().any(|batch| batch.txid() == *txid)
     };
     let payments = bitcoin.payments.iter();
-    payments
+    let seen = payments
         // Anybody can name redemptions beside a gift to the wallet. Only what spends its coins is a payment.
         .filter(|payment| {
             payment
@@ -79,8 +84,14 @@ fn unknown(state: &State, bitcoin: &BitcoinView) -> Vec<Action> {
                 .any(|input| bitcoin.coins.contains_key(input) || bitcoin.spent.contains_key(input))
         })
         .filter(|payment| !is_known(&payment.txid))
-        .map(|payment| Action::Adopt(payment.clone()))
-        .collect()
+        .map(|payment| Action::Adopt(payment.clone()));
+    let is_seen = |txid: &Txid| bitcoin.payments.iter().any(|seen| seen.txid == *txid);
+    let signed = state.signed.iter();
+    let signed = signed
+        .filter(|payment| !is_seen(&payment.txid) && !is_known(&payment.txid))
+        .filter(|payment| !payment.is_dead(bitcoin))
+        .map(|payment| Action::TakeUp(payment.clone()));
+    seen.chain(signed).collect()
 }
 
 struct Decision<'a> {
@@ -90,6 +101,8 @@ struct Decision<'a> {
     rate: Option<FeeRate>,
     /// Coins are promised that the chain does not show as spent.
     in_flight: bool,
+    /// Redemptions whose payments this turn cancels.
+    cancelling: BTreeSet<u64>,
     actions: Vec<Action>,
 }
 
@@ -107,12 +120,14 @@ impl Decision<'_> {
                 self.actions.push(Action::Withdraw(batch.id, stop));
             }
             (_, Some((_, height))) => self.outdone(batch, now, height),
-            (BatchState::Planned | BatchState::Signed | BatchState::Sent, None) => {
-                match batch.kind {
-                    Kind::Payout => self.payout(batch, now),
-                    Kind::Cancel | Kind::Sweep => self.own(batch, now),
-                }
+            (BatchState::Planned | BatchState::Signed | BatchState::Sent, None)
+                if batch.kind != Kind::Payout =>
+            {
+                self.transfer(batch, now);
             }
+            (BatchState::Planned, None) => self.planned(batch),
+            (BatchState::Signed | BatchState::Sent, None) => self.under_way(batch, now),
+            (BatchState::Withdrawn | BatchState::Loose, None) => self.elsewhere(batch),
             _ => {}
         }
     }
@@ -121,13 +136,10 @@ impl Decision<'_> {
     fn mined(&mut self, batch: &Batch, now: BatchState, height: u32) {
         let is_deep = confirmations(self.sight.bitcoin.tip, height) >= CLOSE_AFTER;
         match now {
-            // Where the relay is not that far there is nothing to prove against.
-            BatchState::Confirmed { .. }
-                if batch.kind == Kind::Payout && self.sight.k2.relay_tip >= height =>
-            {
-                self.actions.push(Action::Settle(batch.id));
+            BatchState::Confirmed { .. } if batch.kind == Kind::Payout => {
+                self.confirmed(batch, height);
             }
-            BatchState::Forfeited { .. } => self.forfeited(batch),
+            BatchState::Forfeited { .. } => self.forfeited(batch, height),
             _ => {}
         }
         if is_deep
@@ -141,14 +153,27 @@ impl Decision<'_> {
         }
     }
 
-    fn forfeited(&mut self, batch: &Batch) {
-        let (k2, txid) = (self.sight.k2, batch.txid());
-        let refunded = batch.payment.ids.iter().filter(|id| {
-            k2.redemptions
-                .get(id)
-                .is_some_and(|redemption| redemption.state == RedemptionState::Refunded)
-        });
-        let alarms = refunded.map(|id| Action::Alarm(Alarm::PaidAndRefunded { id: *id, txid }));
+    /// Paid, and K2 has not burned for all of it.
+    fn confirmed(&mut self, batch: &Batch, height: u32) {
+        let relayed = confirmations(self.sight.k2.relay_tip, height);
+        self.forfeited(batch, height);
+        // Where the relay is not that far there is nothing to prove against.
+        if relayed > 0 && self.policy.role == Role::Coordinator {
+            self.actions.push(Action::Settle(batch.id));
+        }
+        if relayed > UNSETTLED_AFTER {
+            let txid = batch.txid();
+            let alarm = Alarm::Unsettled { txid, height };
+            self.actions.push(Action::Alarm(alarm));
+        }
+    }
+
+    /// Tells what was paid and refunded.
+    fn forfeited(&mut self, batch: &Batch, height: u32) {
+        let txid = batch.txid();
+        let fates = self.sight.fates(batch, height);
+        let returned = fates.filter(|(_, fate)| *fate == Fate::Returned);
+        let alarms = returned.map(|(id, _)| Action::Alarm(Alarm::PaidAndRefunded { id, txid }));
         self.actions.extend(alarms);
     }
 
@@ -166,15 +191,23 @@ impl Decision<'_> {
         }
     }
 
-    fn payout(&mut self, batch: &Batch, now: BatchState) {
+    /// Waits for signatures. Nobody gives one any more within the whole margin.
+    fn planned(&mut self, batch: &Batch) {
         self.in_flight = true;
-        let is_planned = now == BatchState::Planned;
-        match self.sight.stop(batch, is_planned) {
-            Some(stop) if is_planned => self.actions.push(Action::Withdraw(batch.id, stop)),
-            _ if self.is_cancelled(batch) => {}
-            // It is whole, so anybody who has it can send it, long after the tokens went back.
-            Some(stop) => self.actions.push(Action::Cancel(batch.id, stop)),
-            None if is_planned => self.actions.push(Action::HandOut(batch.id)),
+        let margin = self.policy.limits.expiry_margin;
+        self.actions
+            .push(match self.sight.stop(batch, margin, true) {
+                Some(stop) => Action::Withdraw(batch.id, stop),
+                None => Action::HandOut(batch.id),
+            });
+    }
+
+    /// Whole here, or seen on the network.
+    fn under_way(&mut self, batch: &Batch, now: BatchState) {
+        self.in_flight = true;
+        match self.sight.stop(batch, self.margin(), false) {
+            Some(stop) => self.must_not_confirm(batch, stop),
+            None if self.is_cancelled(batch) => {}
             None => {
                 self.send(batch);
                 self.hurry(batch, now);
@@ -182,9 +215,47 @@ impl Decision<'_> {
         }
     }
 
+    /// Handed out or signed, and neither whole here nor seen on the network. Whoever gave the last signature may have it whole:
+    /// he could hold it back until its redemption has expired, take the tokens back, and send it then.
+    fn elsewhere(&mut self, batch: &Batch) {
+        if self.policy.threshold == 1 {
+            return;
+        }
+        match self.sight.stop(batch, self.margin(), false) {
+            Some(stop) if !self.is_superseded(batch, stop) => self.must_not_confirm(batch, stop),
+            _ => {}
+        }
+    }
+
+    /// Blocks before an expiry from which on a payment is taken back.
+    const fn margin(&self) -> u32 {
+        match self.policy.role {
+            Role::Coordinator => self.policy.limits.cancel_margin(),
+            Role::Custodian => self.policy.limits.guard_margin(),
+        }
+    }
+
+    /// It is whole, or may be, so somebody can send it long after the tokens went back: its coins must be spent.
+    fn must_not_confirm(&mut self, batch: &Batch, stop: Stop) {
+        if self.policy.threshold > 1 {
+            let txid = batch.txid();
+            let alarm = Alarm::Withheld { txid, stop };
+            self.actions.push(Action::Alarm(alarm));
+        }
+        let ids = &batch.payment.ids;
+        // One cancellation takes back all payments of a redemption.
+        let is_cancelling = !self.cancelling.is_disjoint(ids);
+        self.cancelling.extend(ids);
+        if !is_cancelling && !self.is_cancelled(batch) {
+            self.in_flight = true;
+            self.actions.push(Action::Cancel(batch.id, stop));
+        }
+    }
+
     /// A sweep or a cancellation.
-    fn own(&mut self, batch: &Batch, now: BatchState) {
-        self.in_flight = true;
+    fn transfer(&mut self, batch: &Batch, now: BatchState) {
+        // Nobody signs the cancellation of what nobody signed, and nothing waits for that.
+        self.in_flight |= now != BatchState::Planned || !self.cancels_elsewhere(batch);
         match now {
             BatchState::Planned => self.actions.push(Action::HandOut(batch.id)),
             _ => {
@@ -196,18 +267,20 @@ impl Decision<'_> {
 
     /// A higher fee for what blocks pass by.
     fn hurry(&mut self, batch: &Batch, now: BatchState) {
-        if now == BatchState::Sent && self.is_late(batch) && !self.is_replaced(batch) {
+        let is_passed_by = now == BatchState::Sent && self.is_late(batch);
+        if is_passed_by && batch.is_own && !self.is_replaced(batch) {
             self.actions.push(Action::Bump(batch.id));
         }
     }
 
     /// Gives it to the node, in every turn until it has a block: memory pools forget, and nodes mind nothing twice.
     fn send(&mut self, batch: &Batch) {
-        self.actions.push(if batch.is_complete {
-            Action::Send(batch.id)
-        } else {
-            Action::Alarm(Alarm::Unsendable { txid: batch.txid() })
-        });
+        if batch.is_complete {
+            self.actions.push(Action::Send(batch.id));
+        } else if self.policy.role == Role::Coordinator {
+            let alarm = Alarm::Unsendable { txid: batch.txid() };
+            self.actions.push(Action::Alarm(alarm));
+        }
     }
 
     /// Whether a cancellation takes its coins back, or is to.
@@ -218,6 +291,30 @@ impl Decision<'_> {
                 && *now != BatchState::Withdrawn
                 && !other.payment.inputs.is_disjoint(&batch.payment.inputs)
         })
+    }
+
+    /// Whether it cancels what was only handed out.
+    fn cancels_elsewhere(&self, batch: &Batch) -> bool {
+        batch.kind == Kind::Cancel
+            && self.standings.iter().any(|(other, now)| {
+                Some(other.id) == batch.replaces
+                    && matches!(now, BatchState::Withdrawn | BatchState::Loose)
+            })
+    }
+
+    /// Whether a payment of other redemptions that was sent excludes it, and there is time to wait for its block.
+    fn is_superseded(&self, batch: &Batch, stop: Stop) -> bool {
+        let height = self.sight.bitcoin.tip.max(self.sight.k2.relay_tip);
+        let last = self.policy.limits.last_margin();
+        let is_time =
+            matches!(stop, Stop::Expiring { expires, .. } if height.saturating_add(last) < expires);
+        is_time
+            && self.standings.iter().any(|(other, now)| {
+                other.id != batch.id
+                    && other.kind == Kind::Payout
+                    && *now == BatchState::Sent
+                    && !other.payment.inputs.is_disjoint(&batch.payment.inputs)
+            })
     }
 
     /// Whether another batch is to take its place already.
@@ -260,7 +357,7 @@ impl Decision<'_> {
     fn is_due(&self) -> bool {
         let Sight { k2, bitcoin, .. } = self.sight;
         let height = bitcoin.tip.max(k2.relay_tip);
-        let soon = height.saturating_add(self.sight.expiry_margin);
+        let soon = height.saturating_add(self.policy.limits.expiry_margin);
         k2.redemptions.values().any(|redemption| {
             redemption.state == RedemptionState::Open
                 && redemption.expires > soon

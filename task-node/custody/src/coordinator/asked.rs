@@ -53,7 +53,7 @@ impl Turn<'_> {
                 return self.withdraw(id, "withdrawn by hand");
             }
             BatchState::Signed | BatchState::Sent | BatchState::Replaced { .. } => None,
-            BatchState::Withdrawn => None,
+            BatchState::Withdrawn | BatchState::Loose => None,
             BatchState::Confirmed { .. }
             | BatchState::Settled { .. }
             | BatchState::Forfeited { .. } => Some("what is in a block cannot be taken back"),
@@ -169,7 +169,8 @@ impl Turn<'_> {
             limits: &self.policy.limits,
         };
         let reviewed = payment::review(&psbt, &known)?;
-        let intended = reviewed.intend(|payment| self.journal.record_signed(payment))?;
+        let intended =
+            reviewed.intend(|payment, cost| self.journal.record_signed(payment, cost))?;
         Ok(payment::sign(&intended, signer)?)
     }
 

@@ -67,6 +67,13 @@ pub enum Done {
         /// Which.
         txid: Txid,
     },
+    /// A payment that was signed here for another coordinator is watched over now.
+    TakenUp {
+        /// Its number.
+        batch: BatchId,
+        /// Which.
+        txid: Txid,
+    },
     /// A batch stands elsewhere than before.
     Stands {
         /// Which.

@@ -34,7 +34,7 @@ mod standing;
 mod tests;
 mod turn;
 
-pub use action::{Action, Alarm, Policy, State, Stop};
+pub use action::{Action, Alarm, Policy, Role, State, Stop};
 pub use advance::advance;
 pub use done::{Done, Submitted, TurnError};
 pub use outside::{Outside, OutsideError};

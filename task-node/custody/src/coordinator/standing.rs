@@ -1,6 +1,6 @@
 //! Where a batch stands, by what chain and K2 show. What the journal says comes second.
 
-use bitcoin::Txid;
+use bitcoin::{OutPoint, Txid};
 use k2_interface::state::RedemptionState;
 
 use super::action::Stop;
@@ -13,7 +13,17 @@ pub(super) struct Sight<'a> {
     pub(super) batches: &'a [Batch],
     pub(super) bitcoin: &'a BitcoinView,
     pub(super) k2: &'a K2View,
-    pub(super) expiry_margin: u32,
+}
+
+/// What became of a redemption whose payment is in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// K2 has not been shown it.
+    Open,
+    /// Its tokens are burned.
+    Burned,
+    /// Its tokens went back.
+    Returned,
 }
 
 impl Sight<'_> {
@@ -83,8 +93,9 @@ impl Sight<'_> {
             .any(|payment| payment.txid == txid && payment.height.is_none())
     }
 
-    /// Why a payout must not go on, if it must not. `is_planned`: no signature of it is known yet.
-    pub(super) fn stop(&self, batch: &Batch, is_planned: bool) -> Option<Stop> {
+    /// Why a payout must not go on, if it must not. `margin`: blocks before an expiry from which on it must not.
+    /// `is_planned`: no signature of it is known yet.
+    pub(super) fn stop(&self, batch: &Batch, margin: u32, is_planned: bool) -> Option<Stop> {
         let height = self.bitcoin.tip.max(self.k2.relay_tip);
         let mut stop = None;
         for &id in &batch.payment.ids {
@@ -97,7 +108,7 @@ impl Sight<'_> {
                 // Only by a payment of this family, whose block is gone since: it is owed, whatever the others say.
                 RedemptionState::Settled => return is_planned.then_some(Stop::Settled { id }),
                 RedemptionState::Refunded => stop = stop.or(Some(Stop::Refunded { id })),
-                RedemptionState::Open if height.saturating_add(self.expiry_margin) >= expires => {
+                RedemptionState::Open if height.saturating_add(margin) >= expires => {
                     stop = stop.or(Some(Stop::Expiring { id, expires }));
                 }
                 RedemptionState::Open => {}
@@ -114,20 +125,44 @@ impl Sight<'_> {
                 BatchState::Confirmed { height }
             };
         }
-        let states = || {
-            let ids = batch.payment.ids.iter();
-            ids.map(|id| self.k2.redemptions.get(id).map(|r| r.state))
+        let fates = || self.fates(batch, height).map(|(_, fate)| fate);
+        let refunded = |id| {
+            let redemption = self.k2.redemptions.get(id);
+            redemption.is_some_and(|known| known.state == RedemptionState::Refunded)
         };
-        if states().any(|state| state == Some(RedemptionState::Refunded)) {
+        if batch.payment.ids.iter().any(refunded) {
             BatchState::Forfeited { height }
-        } else if states().any(|state| state == Some(RedemptionState::Open)) {
+        } else if fates().any(|fate| fate == Fate::Open) {
             BatchState::Confirmed { height }
-        } else if matches!(batch.state, BatchState::Forfeited { .. }) {
-            // Closed since, which does not make it good.
+        } else if fates().any(|fate| fate == Fate::Returned) {
             BatchState::Forfeited { height }
         } else {
             BatchState::Settled { height }
         }
+    }
+
+    /// What became of the redemptions of a payment in the block at `height`.
+    pub(super) fn fates(&self, batch: &Batch, height: u32) -> impl Iterator<Item = (u64, Fate)> {
+        let ids = (0..).zip(&batch.payment.ids);
+        ids.map(move |(vout, &id)| {
+            let redemption = self.k2.redemptions.get(&id);
+            let fate = match redemption.map(|redemption| redemption.state) {
+                Some(RedemptionState::Open) => Fate::Open,
+                Some(RedemptionState::Settled) => Fate::Burned,
+                Some(RedemptionState::Refunded) => Fate::Returned,
+                // Closed since. It may have been refunded in the same transaction, so what tells is the record of its payout.
+                // The n-th output pays the n-th id.
+                None if batch.state.is_settled()
+                    || height < self.k2.records_from
+                    || self.k2.paid.contains(&OutPoint::new(batch.txid(), vout)) =>
+                {
+                    Fate::Burned
+                }
+                None if self.k2.others.contains(&id) => Fate::Open,
+                None => Fate::Returned,
+            };
+            (id, fate)
+        })
     }
 
     fn dead_state(&self, batch: &Batch) -> BatchState {

@@ -9,13 +9,14 @@ use bitcoin::{Amount, FeeRate, OutPoint, ScriptBuf, TxOut, Txid};
 use k2_interface::state::RedemptionState;
 use work::UnixTime;
 
-use super::action::{Action, Alarm, Policy, State, Stop};
+use super::action::{Action, Alarm, Policy, Role, State, Stop};
 use super::advance::advance;
 use crate::journal::{Batch, BatchId, BatchState, Kind};
 use crate::view::{BitcoinView, Coin, K2View, Payment, Redemption, Spent};
 
 use BatchState::{
-    Cancelled, Confirmed, Dead, Forfeited, Planned, Replaced, Sent, Settled, Signed, Withdrawn,
+    Cancelled, Confirmed, Dead, Forfeited, Loose, Planned, Replaced, Sent, Settled, Signed,
+    Withdrawn,
 };
 
 const TIP: u32 = 1000;
@@ -50,7 +51,8 @@ fn payout(id: u32, coins: &[u8], ids: &[u64], state: BatchState) -> Batch {
         fee: Some(Amount::from_sat(500)),
         rate: Some(rate(2)),
         sent_at: matches!(state, Sent).then_some(TIP),
-        is_complete: !matches!(state, Planned | Withdrawn),
+        is_own: state != Loose,
+        is_complete: !matches!(state, Planned | Withdrawn | Loose),
         is_closed: false,
         created: UnixTime(0),
         updated: UnixTime(0),
@@ -77,6 +79,7 @@ struct World {
     state: State,
     bitcoin: BitcoinView,
     k2: K2View,
+    policy: Policy,
     rate: Option<FeeRate>,
 }
 
@@ -86,7 +89,7 @@ impl World {
         let mut world = Self {
             state: State {
                 batches,
-                closed: BTreeSet::new(),
+                ..State::default()
             },
             bitcoin: BitcoinView {
                 tip: TIP,
@@ -97,6 +100,7 @@ impl World {
                 relay_tip: TIP,
                 ..K2View::default()
             },
+            policy: Policy::default(),
             rate: Some(rate(2)),
         };
         for number in 0..10 {
@@ -158,14 +162,26 @@ impl World {
         self
     }
 
+    /// Signatures of two are needed.
+    fn two_sign(mut self) -> Self {
+        self.policy.threshold = 2;
+        self
+    }
+
+    /// Seen by a custodian who signed.
+    fn custodian(mut self) -> Self {
+        self.policy.role = Role::Custodian;
+        self.two_sign()
+    }
+
     fn rate(mut self, sat_per_vb: u32) -> Self {
         self.rate = Some(rate(sat_per_vb));
         self
     }
 
     fn actions(&self) -> Vec<Action> {
-        let policy = Policy::default();
-        advance(&self.state, &self.bitcoin, &self.k2, &policy, self.rate)
+        let Self { policy, rate, .. } = self;
+        advance(&self.state, &self.bitcoin, &self.k2, policy, *rate)
     }
 
     /// The actions after what they record is in the journal: what a second turn does.
@@ -267,10 +283,10 @@ fn nothing_is_planned_without_a_rate_or_too_late() {
     let mut world = World::new(vec![], &[7]);
     world.rate = None;
     assert_eq!(world.actions(), []);
-    // At 1012 it may be refunded, and a payment needs 12 blocks.
-    assert_eq!(World::new(vec![], &[7]).expires(7, 1012).actions(), []);
+    // At 1036 it may be refunded, and a payment needs 36 blocks.
+    assert_eq!(World::new(vec![], &[7]).expires(7, 1036).actions(), []);
     assert_eq!(
-        World::new(vec![], &[7]).expires(7, 1013).actions(),
+        World::new(vec![], &[7]).expires(7, 1037).actions(),
         [Action::Plan]
     );
 }
@@ -337,15 +353,62 @@ fn a_redemption_that_was_refunded_is_not_paid() {
     );
     // That it was closed afterwards does not make it good.
     let closed = World::new(vec![payout(1, &[0], &[7], forfeited)], &[]).mined(1, &[0], 990);
-    assert_eq!(closed.actions(), []);
+    let alarm = Action::Alarm(Alarm::PaidAndRefunded { id: 7, txid });
+    assert_eq!(closed.actions(), [alarm]);
+}
+
+/// Refunding and closing can be one transaction on K2: no turn sees the redemption refunded.
+#[test]
+fn what_is_gone_was_settled_only_if_k2_has_a_record_of_it() {
+    let confirmed = Confirmed { height: 990 };
+    let gone = || World::new(vec![payout(1, &[0], &[7, 8], confirmed)], &[]).mined(1, &[0], 990);
+    let txid = txid(1);
+    let alarm = |id| Action::Alarm(Alarm::PaidAndRefunded { id, txid });
+    let forfeited = Action::Record(id(1), Forfeited { height: 990 });
+    assert_eq!(gone().actions(), [forfeited.clone(), alarm(7), alarm(8)]);
+    // The first output pays the lower id.
+    let mut first = gone();
+    first.k2.paid.insert(OutPoint::new(txid, 0));
+    assert_eq!(first.actions(), [forfeited, alarm(8)]);
+    first.k2.paid.insert(OutPoint::new(txid, 1));
+    let settled = Action::Record(id(1), Settled { height: 990 });
+    assert_eq!(first.actions(), [settled.clone()]);
+    // Records of old blocks are closed in their time.
+    let mut old = gone();
+    old.k2.records_from = 991;
+    assert_eq!(old.actions(), [settled]);
+    // During a rotation some are the other wallet's to pay.
+    let mut others = gone();
+    others.k2.others = BTreeSet::from([7, 8]);
+    assert_eq!(others.actions(), [Action::Settle(id(1))]);
+}
+
+#[test]
+fn what_k2_could_have_been_shown_long_ago_is_told() {
+    let confirmed = |height| {
+        let batch = payout(1, &[0], &[7], Confirmed { height });
+        World::new(vec![batch], &[7]).mined(1, &[0], height)
+    };
+    assert_eq!(confirmed(989).actions(), [Action::Settle(id(1))]);
+    let (txid, height) = (txid(1), 988);
+    let alarm = Action::Alarm(Alarm::Unsettled { txid, height });
+    assert_eq!(
+        confirmed(988).actions(),
+        [Action::Settle(id(1)), alarm.clone()]
+    );
+    assert_eq!(confirmed(988).custodian().actions(), [alarm]);
+    // A relay that lags behind is not the settler's fault.
+    let mut lagging = confirmed(988);
+    lagging.k2.relay_tip = 980;
+    assert_eq!(lagging.actions(), []);
 }
 
 #[test]
 fn a_payment_that_would_confirm_too_late_is_cancelled() {
-    let late = |batches| World::new(batches, &[7, 8]).expires(8, 1012);
+    let late = |batches| World::new(batches, &[7, 8]).expires(8, 1024);
     let stop = Stop::Expiring {
         id: 8,
-        expires: 1012,
+        expires: 1024,
     };
     let batch = || payout(1, &[0, 1], &[7, 8], Sent);
     assert_eq!(late(vec![batch()]).actions(), [Action::Cancel(id(1), stop)]);
@@ -361,7 +424,7 @@ fn a_payment_that_would_confirm_too_late_is_cancelled() {
     let withdrawn = late(vec![batch(), cancel(2, &[1], 1, Withdrawn)]);
     assert_eq!(withdrawn.actions(), [Action::Cancel(id(1), stop)]);
     // The relay may lag behind the chain.
-    let mut world = World::new(vec![batch()], &[7, 8]).expires(8, 1013);
+    let mut world = World::new(vec![batch()], &[7, 8]).expires(8, 1025);
     world.k2.relay_tip = 900;
     assert_eq!(world.actions(), [Action::Send(id(1))]);
     world.bitcoin.tip = 1001;
@@ -507,6 +570,122 @@ fn what_was_withdrawn_and_sent_after_all_counts() {
     );
 }
 
+fn expiring(id: u64, expires: u32) -> Stop {
+    Stop::Expiring { id, expires }
+}
+
+fn withheld(batch: u32, stop: Stop) -> Action {
+    let txid = txid(batch);
+    Action::Alarm(Alarm::Withheld { txid, stop })
+}
+
+/// Whoever gave the last signature may have it whole, wait for the expiry, take the tokens back, and send it then.
+#[test]
+fn a_payment_that_somebody_may_hold_back_is_taken_back() {
+    let handed_out = |state| World::new(vec![payout(1, &[0], &[7], state)], &[7]).two_sign();
+    let late = expiring(7, 1036);
+    // Nobody signs any more.
+    assert_eq!(
+        handed_out(Planned).expires(7, 1036).actions(),
+        [Action::Withdraw(id(1), late)]
+    );
+    assert_eq!(handed_out(Withdrawn).expires(7, 1025).actions(), []);
+    let late = expiring(7, 1024);
+    let cancel_it = [withheld(1, late), Action::Cancel(id(1), late)];
+    assert_eq!(
+        handed_out(Withdrawn).expires(7, 1024).actions(),
+        cancel_it,
+        "what was handed out may have been signed"
+    );
+    assert_eq!(handed_out(Sent).expires(7, 1024).actions(), cancel_it);
+    for (k2, stop) in [
+        (Some(RedemptionState::Refunded), Stop::Refunded { id: 7 }),
+        (None, Stop::Closed { id: 7 }),
+    ] {
+        let mut world = World::new(vec![payout(1, &[0], &[7], Withdrawn)], &[]).two_sign();
+        if let Some(state) = k2 {
+            world = world.redemption(7, state);
+        }
+        assert_eq!(
+            world.actions(),
+            [withheld(1, stop), Action::Cancel(id(1), stop)]
+        );
+    }
+    // With one key there is nobody else.
+    let single = World::new(vec![payout(1, &[0], &[7], Withdrawn)], &[7]).expires(7, 1010);
+    assert_eq!(single.actions(), []);
+}
+
+/// A cancellation that nobody signs, because nobody signed what it cancels, holds up nothing.
+#[test]
+fn the_cancellation_of_what_was_only_handed_out_is_not_waited_for() {
+    let late = expiring(7, 1020);
+    let batches = |state| vec![payout(1, &[0], &[7], Withdrawn), cancel(2, &[0], 1, state)];
+    let world = |state| {
+        let world = World::new(batches(state), &[7, 8]).two_sign();
+        world.expires(7, 1020)
+    };
+    assert_eq!(
+        world(Planned).actions(),
+        [withheld(1, late), Action::HandOut(id(2)), Action::Plan]
+    );
+    // One that is whole was wanted.
+    assert_eq!(
+        world(Sent).actions(),
+        [withheld(1, late), Action::Send(id(2))]
+    );
+}
+
+#[test]
+fn a_payment_that_excludes_it_is_waited_for_as_long_as_there_is_time() {
+    let batches = || {
+        vec![
+            payout(1, &[0], &[7, 8], Withdrawn),
+            payout(2, &[0, 1], &[8], Sent),
+        ]
+    };
+    let world = |expires| {
+        World::new(batches(), &[7, 8])
+            .two_sign()
+            .expires(7, expires)
+    };
+    assert_eq!(world(1013).actions(), [Action::Send(id(2))]);
+    let late = expiring(7, 1012);
+    assert_eq!(
+        world(1012).actions(),
+        [
+            withheld(1, late),
+            Action::Cancel(id(1), late),
+            Action::Send(id(2))
+        ]
+    );
+}
+
+#[test]
+fn a_custodian_takes_back_what_it_signed_and_plans_nothing() {
+    let signed = payout(1, &[0], &[7], Loose).payment;
+    let mut world = World::new(vec![], &[7, 8]).custodian();
+    world.state.signed = vec![signed.clone()];
+    assert_eq!(world.actions(), [Action::TakeUp(signed)]);
+    let loose = || World::new(vec![payout(1, &[0], &[7], Loose)], &[7, 8]).custodian();
+    assert_eq!(loose().actions(), []);
+    // The coordinator has its chance first.
+    assert_eq!(loose().expires(7, 1019).actions(), []);
+    let late = expiring(7, 1018);
+    assert_eq!(
+        loose().expires(7, 1018).actions(),
+        [withheld(1, late), Action::Cancel(id(1), late)]
+    );
+    // Seen: it is on its way, and whoever sent it sees to it.
+    assert_eq!(
+        loose().seen(1, &[0], &[7]).actions(),
+        [Action::Record(id(1), Sent)]
+    );
+    // A cancellation in a block is enough.
+    let cancelled = loose().expires(7, 1010).mined(9, &[0], 999);
+    assert_eq!(cancelled.actions(), []);
+}
+
 #[test]
 fn two_payments_of_one_redemption_are_told() {
     let batches = vec![
@@ -551,6 +730,7 @@ mod any {
             Just(Sent),
             Just(Dead),
             Just(Withdrawn),
+            Just(Loose),
             (900_u32..1001).prop_map(|height| Confirmed { height }),
             (900_u32..1001).prop_map(|height| Settled { height }),
             (900_u32..1001).prop_map(|height| Forfeited { height }),
@@ -570,7 +750,8 @@ mod any {
                 let ids: Vec<u64> = ids.into_iter().filter(|_| kind == Kind::Payout).collect();
                 Batch {
                     kind,
-                    is_complete: state == Signed || (is_complete && state != Planned),
+                    is_complete: state == Signed
+                        || (is_complete && !matches!(state, Planned | Loose)),
                     ..payout(number, &coins, &ids, state)
                 }
             },
@@ -580,16 +761,21 @@ mod any {
     fn world() -> impl Strategy<Value = World> {
         let redemption = prop_oneof![
             Just(None),
-            (1000_u32..1030).prop_map(|expires| Some((RedemptionState::Open, expires))),
+            (1000_u32..1050).prop_map(|expires| Some((RedemptionState::Open, expires))),
             Just(Some((RedemptionState::Settled, 1500))),
             Just(Some((RedemptionState::Refunded, 1500))),
         ];
         let redemptions = prop::collection::vec(redemption, 4);
         // Each coin: unspent, or spent by one of the batches or a stranger.
         let spent = prop::collection::vec(prop::option::of((1_u32..5, 850_u32..1001)), 4);
-        ((batch(1), batch(2), batch(3)), redemptions, spent).prop_map(
-            |((one, two, three), redemptions, spent)| {
+        let policy = (1_usize..3, any::<bool>());
+        ((batch(1), batch(2), batch(3)), redemptions, spent, policy).prop_map(
+            |((one, two, three), redemptions, spent, (threshold, is_custodian))| {
                 let mut world = World::new(vec![one, two, three], &[]);
+                world.policy.threshold = threshold;
+                if is_custodian {
+                    world.policy.role = Role::Custodian;
+                }
                 for (id, redemption) in (0..).zip(redemptions) {
                     if let Some((state, expires)) = redemption {
                         world = world.redemption(id, state).expires(id, expires);
@@ -611,6 +797,10 @@ mod any {
         #[test]
         fn no_payment_is_sent_that_may_be_one_too_many(world in world()) {
             let actions = world.actions();
+            let late = match world.policy.role {
+                Role::Coordinator => 24,
+                Role::Custodian => 18,
+            };
             let of = |id: BatchId| world.state.batches.iter().find(|batch| batch.id == id).unwrap();
             let burned = |batch: &Batch| batch.payment.ids.iter().any(|id| {
                 let known = world.k2.redemptions.get(id);
@@ -628,7 +818,7 @@ mod any {
                         for redemption in batch.payment.ids.iter().filter(|_| !owed) {
                             let redemption = &world.k2.redemptions[redemption];
                             prop_assert_eq!(redemption.state, RedemptionState::Open);
-                            prop_assert!(redemption.expires > TIP + 12);
+                            prop_assert!(redemption.expires > TIP + late);
                         }
                     }
                     Action::HandOut(id) => {
@@ -636,8 +826,11 @@ mod any {
                         for redemption in &of(*id).payment.ids {
                             let redemption = &world.k2.redemptions[redemption];
                             prop_assert_eq!(redemption.state, RedemptionState::Open);
-                            prop_assert!(redemption.expires > TIP + 12);
+                            prop_assert!(redemption.expires > TIP + 36);
                         }
+                    }
+                    Action::Plan | Action::Settle(_) => {
+                        prop_assert_eq!(world.policy.role, Role::Coordinator);
                     }
                     Action::Cancel(id, _) => prop_assert!(!burned(of(*id))),
                     Action::Record(id, state) => {

@@ -48,13 +48,11 @@ impl Turn<'_> {
             let rate = self.rate.map(|rate| self.capped(rate));
             let actions = advance(&state, self.bitcoin, self.k2, self.policy, rate);
             // They come alone, and once they are written down they are known.
-            let [Action::Adopt(_), ..] = actions.as_slice() else {
+            let [Action::Adopt(_) | Action::TakeUp(_), ..] = actions.as_slice() else {
                 break actions;
             };
             for action in actions {
-                if let Action::Adopt(payment) = action {
-                    done.push(self.adopt(&payment)?);
-                }
+                self.act(action, &mut done)?;
             }
         };
         for action in actions {
@@ -67,6 +65,12 @@ impl Turn<'_> {
         let (batch, act, result) = match action {
             Action::Adopt(payment) => {
                 done.push(self.adopt(&payment)?);
+                return Ok(());
+            }
+            Action::TakeUp(payment) => {
+                let batch = self.journal.take_up(&payment, self.now)?;
+                let txid = payment.txid;
+                done.push(Done::TakenUp { batch, txid });
                 return Ok(());
             }
             Action::Alarm(alarm) => {

@@ -52,7 +52,8 @@ impl Kind {
 /// Withdrawn
 /// ```
 ///
-/// What the chain shows counts from any state: a withdrawn payment that somebody sent after all is sent.
+/// What the chain shows counts from any state: a withdrawn payment that somebody sent after all is sent. A payment that was
+/// signed here for another coordinator begins as `Loose`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum BatchState {
@@ -91,6 +92,8 @@ pub enum BatchState {
     Dead,
     /// Was handed out, and is not to be signed any more, unless the very same is planned again.
     Withdrawn,
+    /// Signed here, for another coordinator to complete, and not seen on the network: whoever has it whole may send it.
+    Loose,
 }
 
 impl BatchState {
@@ -108,6 +111,7 @@ impl BatchState {
             Self::Cancelled { .. } => "cancelled",
             Self::Dead => "dead",
             Self::Withdrawn => "withdrawn",
+            Self::Loose => "loose",
         }
     }
 
@@ -165,6 +169,15 @@ pub struct Intent {
     pub replaces: Option<BatchId>,
 }
 
+/// What a transaction costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// What miners get.
+    pub fee: Amount,
+    /// By weight.
+    pub rate: FeeRate,
+}
+
 /// A batch, without the bytes of its transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -178,12 +191,14 @@ pub struct Batch {
     pub state: BatchState,
     /// The batch whose place it takes.
     pub replaces: Option<BatchId>,
-    /// What it costs; `None`: it was found on the chain.
+    /// What it costs; `None`: it was found on the chain, and never signed here.
     pub fee: Option<Amount>,
     /// The rate it was planned at.
     pub rate: Option<FeeRate>,
     /// The tip's height when it was sent first.
     pub sent_at: Option<u32>,
+    /// Whether it was planned here; otherwise it was found on the chain, or signed for another coordinator.
+    pub is_own: bool,
     /// Whether the journal has it whole, ready to be sent.
     pub is_complete: bool,
     /// Whether nothing can happen to it any more.

@@ -8,7 +8,7 @@ use bitcoin::{Amount, FeeRate, Psbt, Transaction, Txid};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use work::UnixTime;
 
-use super::batch::{Batch, BatchId, BatchState, Event, Intent, Kind};
+use super::batch::{Batch, BatchId, BatchState, Cost, Event, Intent, Kind};
 use super::error::JournalError;
 use super::payments::{self, integer, unsigned};
 use crate::view::{self, Payment};
@@ -64,6 +64,15 @@ pub(super) fn adopt(
     insert(db, payment, Kind::Payout, state, None, transaction, now)
 }
 
+pub(super) fn take_up(
+    db: &Connection,
+    payment: &Payment,
+    now: UnixTime,
+) -> Result<BatchId, JournalError> {
+    let state = BatchState::Loose;
+    insert(db, payment, Kind::Payout, state, None, None, now)
+}
+
 fn insert(
     db: &Connection,
     payment: &Payment,
@@ -79,16 +88,21 @@ fn insert(
             batch,
         });
     }
-    payments::record(db, payment, false)?;
+    payments::record(db, payment, None)?;
     let replaces = intent.and_then(|intent| intent.replaces);
     if let Some(replaced) = replaces {
         one(db, replaced)?;
     }
-    let fee = intent
-        .map(|intent| integer(intent.fee.to_sat()))
-        .transpose()?;
-    let rate = intent
-        .map(|intent| integer(intent.rate.to_sat_per_kwu()))
+    let cost = match intent {
+        Some(Intent { fee, rate, .. }) => Some(Cost {
+            fee: *fee,
+            rate: *rate,
+        }),
+        None => payments::cost(db, payment.txid)?,
+    };
+    let fee = cost.map(|cost| integer(cost.fee.to_sat())).transpose()?;
+    let rate = cost
+        .map(|cost| integer(cost.rate.to_sat_per_kwu()))
         .transpose()?;
     db.prepare_cached(
         "INSERT INTO batches (kind, txid, state, height, replaces, psbt, tx, fee, rate, created, updated)
@@ -190,7 +204,10 @@ pub(super) fn set_state(
     if batch.state == state {
         return Ok(());
     }
-    if matches!(state, BatchState::Planned | BatchState::Signed) {
+    if matches!(
+        state,
+        BatchState::Planned | BatchState::Signed | BatchState::Loose
+    ) {
         return Err(refused(&batch, state));
     }
     if let Some(other) = state.other() {
@@ -253,7 +270,7 @@ fn of(db: &Connection, txid: Txid) -> Result<Option<BatchId>, JournalError> {
 }
 
 const COLUMNS: &str = "id, kind, txid, state, height, other, replaces, fee, rate, sent_at, \
-                       tx IS NOT NULL AS complete, closed, created, updated";
+                       psbt IS NOT NULL AS own, tx IS NOT NULL AS complete, closed, created, updated";
 
 pub(super) fn all(db: &Connection, closed: bool) -> Result<Vec<Batch>, JournalError> {
     let mut payments = payments::of_batches(db, closed)?;
@@ -345,6 +362,7 @@ fn batch(row: &Row<'_>, payment: Payment) -> Result<Batch, JournalError> {
         fee: amount("fee")?.map(Amount::from_sat),
         rate: amount("rate")?.map(FeeRate::from_sat_per_kwu),
         sent_at: row.get("sent_at")?,
+        is_own: row.get("own")?,
         is_complete: row.get("complete")?,
         is_closed: row.get("closed")?,
         created: UnixTime(unsigned(row, "created")?),
@@ -367,6 +385,7 @@ fn state(row: &Row<'_>, id: BatchId) -> Result<BatchState, JournalError> {
         ("cancelled", _, Some(by)) => BatchState::Cancelled { by },
         ("dead", ..) => BatchState::Dead,
         ("withdrawn", ..) => BatchState::Withdrawn,
+        ("loose", ..) => BatchState::Loose,
         _ => return Err(corrupt(id, "state", &name)),
     })
 }

@@ -33,7 +33,7 @@ use work::UnixTime;
 use crate::fault;
 use crate::view::Payment;
 
-pub use batch::{Batch, BatchId, BatchState, Event, Intent, Kind};
+pub use batch::{Batch, BatchId, BatchState, Cost, Event, Intent, Kind};
 pub use error::JournalError;
 pub use file::FILE;
 
@@ -113,13 +113,32 @@ impl Journal {
         }
     }
 
-    /// Remembers a payment that is about to be signed. To be called before the signature is made. Doing it twice is one.
+    /// Remembers a payment that is about to be signed, and what it costs. To be called before the signature is made. Doing it
+    /// twice is one.
     ///
     /// # Errors
     /// [`JournalError`]: nothing may be signed then.
-    pub fn record_signed(&mut self, payment: &Payment) -> Result<(), JournalError> {
+    pub fn record_signed(&mut self, payment: &Payment, cost: Cost) -> Result<(), JournalError> {
         self.write("journal: signature", |db| {
-            payments::record(db, payment, true)
+            payments::record(db, payment, Some(cost))
+        })
+    }
+
+    /// The payments that were signed here for another coordinator: none of them is a batch yet.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn signed_elsewhere(&self) -> Result<Vec<Payment>, JournalError> {
+        payments::signed_elsewhere(&self.db)
+    }
+
+    /// Makes a batch of a payment that was signed here for another coordinator.
+    ///
+    /// # Errors
+    /// [`JournalError::Known`] and others.
+    pub fn take_up(&mut self, payment: &Payment, now: UnixTime) -> Result<BatchId, JournalError> {
+        self.write("journal: taking up", |db| {
+            batches::take_up(db, payment, now)
         })
     }
 

@@ -4,20 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::hashes::Hash as _;
-use bitcoin::{OutPoint, Txid};
+use bitcoin::{Amount, FeeRate, OutPoint, Txid};
 use rusqlite::{Connection, Row, params};
 
+use super::batch::Cost;
 use super::error::JournalError;
 use crate::view::Payment;
 
-/// Remembers a transaction. `signed`: a key signs it through this journal.
-pub(super) fn record(db: &Connection, payment: &Payment, signed: bool) -> Result<(), JournalError> {
+/// Remembers a transaction. `signed`: what it costs, where a key signs it through this journal.
+pub(super) fn record(
+    db: &Connection,
+    payment: &Payment,
+    signed: Option<Cost>,
+) -> Result<(), JournalError> {
     let txid = payment.txid.as_byte_array();
+    let fee = signed.map(|cost| integer(cost.fee.to_sat())).transpose()?;
+    let rate = signed
+        .map(|cost| integer(cost.rate.to_sat_per_kwu()))
+        .transpose()?;
     db.prepare_cached(
-        "INSERT INTO transactions (txid, signed) VALUES (?1, ?2)
-         ON CONFLICT (txid) DO UPDATE SET signed = max(signed, excluded.signed)",
+        "INSERT INTO transactions (txid, signed, fee, rate) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (txid) DO UPDATE SET signed = max(signed, excluded.signed),
+                                          fee = coalesce(fee, excluded.fee),
+                                          rate = coalesce(rate, excluded.rate)",
     )?
-    .execute(params![txid, signed])?;
+    .execute(params![txid, signed.is_some(), fee, rate])?;
     // The id commits to both, so what is there already is the same.
     for input in &payment.inputs {
         db.prepare_cached("INSERT OR IGNORE INTO inputs (txid, outpoint) VALUES (?1, ?2)")?
@@ -28,6 +39,35 @@ pub(super) fn record(db: &Connection, payment: &Payment, signed: bool) -> Result
             .execute(params![integer(*id)?, txid])?;
     }
     Ok(())
+}
+
+/// What a transaction costs, where it was signed here.
+pub(super) fn cost(db: &Connection, txid: Txid) -> Result<Option<Cost>, JournalError> {
+    let mut statement = db.prepare_cached(
+        "SELECT fee, rate FROM transactions WHERE txid = ?1 AND fee IS NOT NULL AND rate IS NOT NULL",
+    )?;
+    let mut rows = statement.query([txid.as_byte_array()])?;
+    rows.next()?
+        .map(|row| {
+            Ok(Cost {
+                fee: Amount::from_sat(unsigned(row, "fee")?),
+                rate: FeeRate::from_sat_per_kwu(unsigned(row, "rate")?),
+            })
+        })
+        .transpose()
+}
+
+/// The payments that were signed here and are no batch's, by transaction id.
+pub(super) fn signed_elsewhere(db: &Connection) -> Result<Vec<Payment>, JournalError> {
+    let txids = db
+        .prepare_cached(
+            "SELECT txid FROM transactions
+             WHERE signed = 1 AND txid IN (SELECT txid FROM names) AND txid NOT IN (SELECT txid FROM batches)
+             ORDER BY txid",
+        )?
+        .query_and_then((), |row| txid(row, "txid"))?
+        .collect::<Result<Vec<Txid>, _>>()?;
+    txids.into_iter().map(|txid| one(db, txid)).collect()
 }
 
 /// The payments that name one of `ids`, or any redemption at all; by transaction id.

@@ -15,6 +15,11 @@ use work::UnixTime;
 
 use super::*;
 
+const COST: Cost = Cost {
+    fee: Amount::from_sat(700),
+    rate: FeeRate::from_sat_per_kwu(1_000),
+};
+
 /// A transaction that spends these outputs of one transaction, and names these redemptions.
 fn paying(inputs: &[u32], ids: &[u64]) -> Transaction {
     let mut output = vec![TxOut {
@@ -111,8 +116,8 @@ fn what_was_signed_is_never_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(dir.path(), 1).unwrap();
     let payment = Payment::of(&paying(&[0, 1], &[5, 9]), Some(3)).unwrap();
-    journal.record_signed(&payment).unwrap();
-    journal.record_signed(&payment).unwrap();
+    journal.record_signed(&payment, COST).unwrap();
+    journal.record_signed(&payment, COST).unwrap();
     // Handing the same one out later is no less than having signed it.
     journal.plan(&payout(&[0, 1], &[5, 9]), NOW).unwrap();
     let known = Payment {
@@ -308,7 +313,10 @@ fn take(journal: &mut Journal, step: &Step, now: UnixTime) -> String {
     };
     match step {
         Step::Sign(inputs, ids) => {
-            format!("{:?}", journal.record_signed(&payment(inputs, ids, None)))
+            format!(
+                "{:?}",
+                journal.record_signed(&payment(inputs, ids, None), COST)
+            )
         }
         Step::Plan(inputs, ids, kind, replaces) => {
             let intent = intent(*kind, paying(inputs, ids), replaces.map(BatchId));

@@ -322,6 +322,10 @@ impl fmt::Display for Description {
         match self.kind {
             Kind::Payout => writeln!(f, "payment of redemptions")?,
             Kind::Sweep => writeln!(f, "sweep to the script registered on K2")?,
+            Kind::Cancel if self.cancels.is_empty() => writeln!(
+                f,
+                "cancels a payment that this custodian does not know, to the wallet's own change"
+            )?,
             Kind::Cancel => writeln!(
                 f,
                 "cancels the payment of redemptions {}",

@@ -77,9 +77,33 @@ pub struct Limits {
     pub max_fee_rate: FeeRate,
     /// The highest fee of a transaction.
     pub max_fee: Amount,
-    /// A redemption that may be refunded within so many blocks is not paid: a payout needs time to confirm and to be
-    /// settled, or its owner gets both.
+    /// A redemption that may be refunded within so many blocks is not paid: a payout needs time to be signed, to confirm and
+    /// to be settled, and one that does not confirm to be cancelled; or its owner gets both.
     pub expiry_margin: u32,
+    /// Whether to sign a cancellation of payments that this custodian does not know. It moves coins within the wallet and
+    /// costs a fee: only when another custodian, who signed such a payment, asks for it.
+    pub unknown_cancel: bool,
+}
+
+impl Limits {
+    /// Blocks before the expiry in which a payment that may be whole, and is in no block, is cancelled by its coordinator:
+    /// two thirds of the margin.
+    #[must_use]
+    pub const fn cancel_margin(&self) -> u32 {
+        self.expiry_margin / 3 * 2
+    }
+
+    /// The same for every custodian who signed it: half of the margin, so that the coordinator has its chance first.
+    #[must_use]
+    pub const fn guard_margin(&self) -> u32 {
+        self.expiry_margin / 2
+    }
+
+    /// Blocks before the expiry in which nothing else is waited for: a third of the margin.
+    #[must_use]
+    pub const fn last_margin(&self) -> u32 {
+        self.expiry_margin / 3
+    }
 }
 
 impl Default for Limits {
@@ -87,7 +111,8 @@ impl Default for Limits {
         Self {
             max_fee_rate: FeeRate::from_sat_per_vb_u32(50),
             max_fee: Amount::from_sat(1_000_000),
-            expiry_margin: 12,
+            expiry_margin: 36,
+            unknown_cancel: false,
         }
     }
 }

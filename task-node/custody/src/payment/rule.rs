@@ -148,6 +148,8 @@ rules! {
     UnregisteredSweep = "unregistered-sweep", "a sweep goes to a coinbase script that is registered on K2";
     /// It would cost a fee for nothing.
     CancelsNothing = "cancels-nothing", "a transaction to the wallet's own change cancels a payment this custodian knows";
+    /// Coins in it that cancel nothing: they would only make it dearer.
+    IdleCoin = "idle-coin", "a cancellation spends only coins of the payments it cancels";
 }
 
 impl fmt::Display for Rule {

@@ -5,6 +5,7 @@ use bitcoin::sighash::SighashCache;
 use bitcoin::{EcdsaSighashType, Psbt};
 
 use super::Reviewed;
+use crate::journal::Cost;
 use crate::keys::{CustodianKey, SigningError};
 use crate::view::Payment;
 
@@ -61,13 +62,16 @@ impl Signer for External {
 pub struct Intended(Reviewed);
 
 impl Reviewed {
-    /// Writes the payment down, if it is one. `record` returns when it is safe on disk.
+    /// Writes the payment down with what it costs, if it is one. `record` returns when it is safe on disk.
     ///
     /// # Errors
     /// Those of `record`; then nothing may be signed.
-    pub fn intend<E>(self, record: impl FnOnce(&Payment) -> Result<(), E>) -> Result<Intended, E> {
+    pub fn intend<E>(
+        self,
+        record: impl FnOnce(&Payment, Cost) -> Result<(), E>,
+    ) -> Result<Intended, E> {
         if let Some(payment) = self.payment() {
-            record(&payment)?;
+            record(&payment, self.cost())?;
         }
         Ok(Intended(self))
     }

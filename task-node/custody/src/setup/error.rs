@@ -58,8 +58,9 @@ pub enum SetupError {
 }
 
 /// Whether a private key may stand in a text: an xprv, tprv or SLIP-132's zprv, or anything as long as a WIF key (51 or 52
-/// characters), which nothing in a descriptor of public keys is. An xpub may well have "prv" in its middle.
+/// characters), which nothing in a descriptor of public keys is. An xpub may well have "prv" in its middle, and one checksum of
+/// 32,768 begins with a letter and "prv": those have eight characters.
 pub(super) fn may_hold_private_key(text: &str) -> bool {
     let mut runs = text.split(|character: char| !character.is_ascii_alphanumeric());
-    runs.any(|run| run.get(1..4) == Some("prv") || matches!(run.len(), 51 | 52))
+    runs.any(|run| (run.len() > 8 && run.get(1..4) == Some("prv")) || matches!(run.len(), 51 | 52))
 }

@@ -224,6 +224,13 @@ fn an_xpub_with_prv_in_its_middle_is_public() {
     ));
 }
 
+/// `p`, `r` and `v` are letters of a checksum like any other.
+#[test]
+fn a_checksum_with_prv_at_its_head_is_no_key() {
+    assert!(!may_hold_private_key("wpkh(xpub/0/*)#qprv2xyz"));
+    assert!(may_hold_private_key("wpkh(tprv8ZgxMBicQKsP/0/*)#qprv2xyz"));
+}
+
 #[test]
 fn keys_of_another_network_are_refused() {
     let main = account(&[9; 32], NetworkKind::Main, "48h/0h/0h/2h");

@@ -142,7 +142,7 @@ fn a_fence_waits_for_spends_that_are_not_buried() {
         &[(4_500_000, 9_000), (1_000_000, 9_000)],
     );
     world.born = TIP + 30;
-    world.edit(2).expires = TIP + 12;
+    world.edit(2).expires = TIP + 36;
     let first = world.payment();
     world.confirm(&first, 0);
     world.edit(2).expires = TIP + 144;

@@ -71,7 +71,7 @@ fn whoever_cannot_be_paid_holds_up_nobody() {
             (400_000, 9_000),
         ],
     );
-    world.edit(6).expires = TIP + 12;
+    world.edit(6).expires = TIP + 36;
     world.redemption(7, 300_000, 9_000);
     world.edit(7).state = RedemptionState::Settled;
     world.redemption(8, 300, 300);
@@ -90,7 +90,7 @@ fn whoever_cannot_be_paid_holds_up_nobody() {
                     most: Amount::from_sat(30)
                 }
             ),
-            (6, Reason::Expiring(TIP + 12)),
+            (6, Reason::Expiring(TIP + 36)),
             (8, Reason::Dust),
         ]
     );

@@ -9,11 +9,12 @@ use bitcoin::psbt::raw;
 use bitcoin::secp256k1::Secp256k1;
 use bitcoin::transaction::Version;
 use bitcoin::{
-    Amount, EcdsaSighashType, FeeRate, Psbt, ScriptBuf, Sequence, TxIn, TxOut, Txid, Witness,
+    Amount, EcdsaSighashType, FeeRate, OutPoint, Psbt, ScriptBuf, Sequence, TxIn, TxOut, Txid,
+    Witness,
 };
 use k2_interface::bitcoin::RedeemIds;
 use k2_interface::state::RedemptionState;
-use orcapool_custody::payment::{Rule, review};
+use orcapool_custody::payment::{Purpose, Rule, review};
 
 use crate::support::Custodian;
 use crate::support::regtest::elsewhere;
@@ -112,7 +113,7 @@ rules! {
 
     an_extra_input => ForeignInput: |_, psbt| {
         let input = TxIn {
-            previous_output: bitcoin::OutPoint::new(Txid::from_byte_array([9; 32]), 0),
+            previous_output: OutPoint::new(Txid::from_byte_array([9; 32]), 0),
             ..psbt.unsigned_tx.input[0].clone()
         };
         psbt.unsigned_tx.input.push(input);
@@ -230,21 +231,21 @@ rules! {
         assert_eq!(psbt.inputs.len(), 2);
     };
     a_redemption_about_to_expire => ExpiringRedemption: |world, _| {
-        world.edit(2).expires = TIP + 12;
+        world.edit(2).expires = TIP + 36;
     };
     a_relay_that_lags_behind => ExpiringRedemption: |world, _| {
         // By the relay's height there would be time; anybody can bring the relay up to date.
         world.k2.relay_tip = TIP - 50;
-        world.edit(2).expires = TIP + 12;
+        world.edit(2).expires = TIP + 36;
     };
     a_node_that_lags_behind => ExpiringRedemption: |world, _| {
         world.k2.relay_tip = TIP + 50;
-        world.edit(2).expires = TIP + 62;
+        world.edit(2).expires = TIP + 86;
     };
     another_payment_that_could_confirm_too => MissingConflict: |world, _| {
         world.signed.push(orcapool_custody::Payment {
             txid: Txid::from_byte_array([8; 32]),
-            inputs: BTreeSet::from([bitcoin::OutPoint::new(Txid::from_byte_array([9; 32]), 0)]),
+            inputs: BTreeSet::from([OutPoint::new(Txid::from_byte_array([9; 32]), 0)]),
             ids: BTreeSet::from([3]),
             height: None,
         });
@@ -345,11 +346,52 @@ rules! {
         foreign_output(psbt, 1);
     };
     a_transfer_that_cancels_nothing => CancelsNothing: |world, psbt| {
-        let script = world.setup.script(KeychainKind::Internal, 3).unwrap();
-        let map = psbt.outputs[3].clone();
-        sole_output(psbt, script);
-        psbt.outputs[0] = map;
+        to_own_change(world, psbt);
     };
+    a_cancellation_with_another_coin_in_it => IdleCoin: |world, psbt| {
+        to_own_change(world, psbt);
+        let input = psbt.unsigned_tx.input[0].previous_output;
+        world.signed.push(payment_of(input));
+    };
+}
+
+/// Another custodian signed it, and it is held back: only on purpose.
+#[test]
+fn a_cancellation_of_what_is_not_known_is_signed_when_it_is_asked_for() {
+    let (mut world, mut psbt) = base();
+    to_own_change(&world, &mut psbt);
+    let refused = review(&psbt, &world.known()).unwrap_err();
+    assert_eq!(refused.rule, Rule::CancelsNothing);
+    world.limits.unknown_cancel = true;
+    let reviewed = review(&psbt, &world.known()).unwrap();
+    let Purpose::Cancel { ids, .. } = reviewed.purpose() else {
+        panic!("{:?}", reviewed.purpose());
+    };
+    assert_eq!(*ids, BTreeSet::new());
+    // What it knows is still held against it: here a payment whose redemption another one could pay.
+    let mut other = payment_of(psbt.unsigned_tx.input[0].previous_output);
+    world.signed.push(other.clone());
+    other.txid = Txid::from_byte_array([10; 32]);
+    other.inputs = BTreeSet::from([OutPoint::new(Txid::from_byte_array([9; 32]), 0)]);
+    world.signed.push(other);
+    let refused = review(&psbt, &world.known()).unwrap_err();
+    assert_eq!(refused.rule, Rule::MissingConflict);
+}
+
+fn to_own_change(world: &World, psbt: &mut Psbt) {
+    let script = world.setup.script(KeychainKind::Internal, 3).unwrap();
+    let map = psbt.outputs[3].clone();
+    sole_output(psbt, script);
+    psbt.outputs[0] = map;
+}
+
+fn payment_of(input: OutPoint) -> orcapool_custody::Payment {
+    orcapool_custody::Payment {
+        txid: Txid::from_byte_array([8; 32]),
+        inputs: BTreeSet::from([input]),
+        ids: BTreeSet::from([3]),
+        height: None,
+    }
 }
 
 fn key() -> raw::Key {

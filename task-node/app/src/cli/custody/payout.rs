@@ -36,6 +36,28 @@ pub enum PayoutCommand {
         turn: TurnArgs,
     },
 
+    /// Watches over what this custodian signed: a payment that is in no block when its redemptions are about to expire is
+    /// taken back.
+    ///
+    /// Whoever gave the last signature of a payment may hold it back, take the tokens back when they expire, and send it then.
+    /// So every custodian runs this beside his own node; it needs no key. A cancellation it plans lies in outbox/, to be signed
+    /// by `orcapool sign`, by another custodian with --unknown-cancel, and taken in by `orcapool payout submit`.
+    #[command(after_help = "Examples:\n  \
+        orcapool payout guard -c alice.toml                every ten minutes, until it is told to stop\n  \
+        orcapool payout guard -c alice.toml --once         for cron\n\n\
+        Exit status with --once: 0 all is well, 1 people have to look at something (an alarm), 2 it could not be done.")]
+    Guard {
+        /// One turn only.
+        #[arg(long)]
+        once: bool,
+        /// Seconds between two turns.
+        #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        every: u64,
+        /// The fee rate in sat/vB where the node cannot say one.
+        #[arg(long, value_name = "SAT/VB", value_parser = fee_rate)]
+        fee_rate: Option<FeeRate>,
+    },
+
     /// Shows what would be paid now, who waits and why. Writes and sends nothing.
     #[command(after_help = "Examples:\n  \
         orcapool payout plan -c pool.toml --fee-rate 5")]

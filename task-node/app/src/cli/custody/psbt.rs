@@ -51,7 +51,9 @@ pub struct CombinePsbtArgs {
     after_help = "Examples:\n  \
         orcapool sign -c orcapool.toml payment.psbt --key alice.key\n  \
         orcapool sign -c orcapool.toml payment.psbt --key alice.key --passphrase-file secret.txt --yes -o alice.psbt\n  \
-        orcapool sign -c orcapool.toml payment.psbt --external -o for-my-hardware-wallet.psbt\n\n\
+        orcapool sign -c orcapool.toml payment.psbt --external -o for-my-hardware-wallet.psbt\n  \
+        orcapool sign -c orcapool.toml sweep.psbt --key alice.key --sweep-to bc1q...        to the next wallet\n  \
+        orcapool sign -c orcapool.toml cancel.psbt --key alice.key --unknown-cancel         a colleague's payment is held back\n\n\
         The wallet is synced from your own node and K2 is read from your own endpoint; the transaction is held against every \
         rule before you are asked. Exit status 1: a rule refuses it, which is named, or you said no."
 )]
@@ -70,6 +72,14 @@ pub struct SignArgs {
     /// What opens the key file.
     #[command(flatten)]
     pub unlock: UnlockArgs,
+    /// Where a sweep to another wallet must go, from that wallet's own `orcapool wallet create`: not from FILE, and not from
+    /// whoever sent it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub sweep_to: Option<String>,
+    /// Sign a cancellation of a payment that this wallet's journal does not know: when another custodian, who signed that
+    /// payment, says that it is held back. The coins stay in the wallet, and it costs its fee.
+    #[arg(long)]
+    pub unknown_cancel: bool,
     /// Where the result goes, binary. It must not exist. Without it, next to FILE, with the key's fingerprint in its name.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -1,10 +1,11 @@
 //! What K2 says, finalized, as the rules of custody take it.
 
 use anyhow::{Context as _, ensure};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use bitcoin::{Network, Script, ScriptBuf};
+use bitcoin::hashes::Hash as _;
+use bitcoin::{Network, OutPoint, Script, ScriptBuf, Txid};
 use custody::{K2View, Redemption};
 use k2_client::views::bitcoin_network;
 use k2_client::{Accounts, Client, Commitment};
@@ -33,17 +34,18 @@ pub(crate) async fn wallet_view(
     own: &Script,
 ) -> anyhow::Result<K2View> {
     let (config, mut view) = read(client, network).await?;
-    let all = view.redemptions.len();
-    view.redemptions = match requested(&config, own) {
-        Some(heights) => {
-            let mut own = view.redemptions;
-            own.retain(|_, redemption| heights.contains(&redemption.requested));
-            own
-        }
-        None => BTreeMap::new(),
+    let heights = requested(&config, own);
+    let is_own = |redemption: &Redemption| {
+        let heights = heights.as_ref();
+        heights.is_some_and(|heights| heights.contains(&redemption.requested))
     };
-    let others = all - view.redemptions.len();
-    if others > 0 {
+    view.others = view
+        .redemptions
+        .extract_if(.., |_, redemption| !is_own(redemption))
+        .map(|(id, _)| id)
+        .collect();
+    if !view.others.is_empty() {
+        let others = view.others.len();
         tracing::info!(
             "{others} redemptions are for another wallet of the pool to pay, by K2's custody scripts"
         );
@@ -97,11 +99,20 @@ async fn read(client: &Client, network: Network) -> anyhow::Result<(Config, K2Vi
          `bitcoin.network` is wrong?",
         client.program().id()
     );
-    let relay_tip = accounts.relay().await?.tip_height.get();
+    let paid = accounts.payouts().await?;
+    let paid = paid.iter().map(|record| OutPoint {
+        txid: Txid::from_byte_array(record.txid),
+        vout: record.vout.get(),
+    });
+    let relay = accounts.relay().await?;
     let view = K2View {
         slot,
-        relay_tip,
+        relay_tip: relay.tip_height.get(),
         redemptions,
+        others: BTreeSet::new(),
+        // After the redemptions: one that is missing was closed before.
+        paid: paid.collect(),
+        records_from: relay.records_from(config.parameters.mint_horizon.get()),
         scripts: scripts(&config, slot),
     };
     Ok((config, view))

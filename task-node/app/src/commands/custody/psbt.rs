@@ -72,7 +72,7 @@ pub(super) struct Facts {
     k2: K2View,
     signed: Vec<Payment>,
     born: u32,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 impl Facts {
@@ -137,6 +137,7 @@ pub(super) const fn limits(session: &Session) -> Limits {
         max_fee_rate: settings.max_fee_rate,
         max_fee: settings.max_fee,
         expiry_margin: settings.expiry_margin,
+        unknown_cancel: false,
     }
 }
 

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use bitcoin::{Address, Network, Script};
+use custody::Setup;
 use custody::journal::Journal;
 use custody::keys::{CustodianKey, KeyFile};
-use custody::payment::{External, Signer, describe, review, sign};
+use custody::payment::{External, Purpose, Signer, describe, review, sign};
 
 use super::psbt::{Facts, read, say, write};
 use super::secrets::{confirm, unlock};
@@ -22,7 +24,8 @@ pub(crate) async fn run(args: &SignArgs) -> anyhow::Result<ExitCode> {
     let height = bitcoin.tip.max(k2.relay_tip);
     let mut journal = Journal::open(watch.dir().path(), height)?;
     journal.see(k2.slot)?;
-    let facts = Facts::with(&session, watch.setup(), bitcoin, k2, &journal)?;
+    let mut facts = Facts::with(&session, watch.setup(), bitcoin, k2, &journal)?;
+    facts.limits.unknown_cancel = args.unknown_cancel;
     let known = facts.known();
     say(
         &describe(&psbt, session.settings.network, Some(&known)),
@@ -37,6 +40,13 @@ pub(crate) async fn run(args: &SignArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
+    if let Purpose::Sweep { to, .. } = reviewed.purpose() {
+        let network = session.settings.network;
+        if let Err(reason) = check_sweep(to, watch.setup(), network, args.sweep_to.as_deref()) {
+            session.say(&format!("not signed: {reason:#}"))?;
+            return Ok(ExitCode::FAILURE);
+        }
+    }
     let question = match args.external {
         false => "Sign this?",
         true => "Hand this out to be signed?",
@@ -59,7 +69,7 @@ pub(crate) async fn run(args: &SignArgs) -> anyhow::Result<ExitCode> {
         }
         None => Box::new(External),
     };
-    let intended = reviewed.intend(|payment| journal.record_signed(payment))?;
+    let intended = reviewed.intend(|payment, cost| journal.record_signed(payment, cost))?;
     let signed = sign(&intended, signer.as_ref())?;
     write(&out, &signed)?;
     if session.json {
@@ -76,6 +86,31 @@ pub(crate) async fn run(args: &SignArgs) -> anyhow::Result<ExitCode> {
     };
     output::line(&format!("wrote {}, {what}", out.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// K2 registers what its authority announced; whether that is the wallet this custodian means, only he can say.
+fn check_sweep(
+    to: &Script,
+    own: &Setup,
+    network: Network,
+    wanted: Option<&str>,
+) -> anyhow::Result<()> {
+    if own.coinbase_script()?.as_script() == to {
+        return Ok(());
+    }
+    let wanted = wanted.context(
+        "this sweep leaves the wallet: say where it must go with --sweep-to ADDRESS, the first address of the next wallet by \
+         your own `orcapool wallet show`",
+    )?;
+    let wanted: Address<_> = wanted.parse().context("--sweep-to is no Bitcoin address")?;
+    let wanted = wanted
+        .require_network(network)
+        .context("--sweep-to is an address of another network")?;
+    anyhow::ensure!(
+        wanted.script_pubkey().as_script() == to,
+        "it goes to the script {to:x}, which is not the one of {wanted}"
+    );
+    Ok(())
 }
 
 async fn key(args: &SignArgs, path: &Path) -> anyhow::Result<CustodianKey> {

@@ -13,7 +13,11 @@ CREATE TABLE journal (
 CREATE TABLE transactions (
     txid   BLOB    PRIMARY KEY CHECK (length(txid) = 32),
     -- Whether a key was let sign it through this journal.
-    signed INTEGER NOT NULL CHECK (signed IN (0, 1))
+    signed INTEGER NOT NULL CHECK (signed IN (0, 1)),
+    -- What it costs, where it was reviewed here; a transaction that is to take its place must cost more.
+    fee    INTEGER CHECK (fee BETWEEN 0 AND 2100000000000000),
+    -- Sats per 1000 weight units.
+    rate   INTEGER CHECK (rate >= 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE inputs (
@@ -36,7 +40,7 @@ CREATE TABLE batches (
     kind     TEXT    NOT NULL CHECK (kind IN ('payout', 'cancel', 'sweep')),
     txid     BLOB    NOT NULL UNIQUE REFERENCES transactions,
     state    TEXT    NOT NULL CHECK (state IN ('planned', 'signed', 'sent', 'confirmed', 'settled', 'forfeited', 'replaced',
-                                               'cancelled', 'dead', 'withdrawn')),
+                                               'cancelled', 'dead', 'withdrawn', 'loose')),
     -- Of the block, while it has one.
     height   INTEGER CHECK (height BETWEEN 0 AND 4294967295),
     -- The batch that took its place.

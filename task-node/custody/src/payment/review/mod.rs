@@ -12,11 +12,12 @@ use std::collections::BTreeSet;
 
 use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
-use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Txid, Weight};
+use bitcoin::{Amount, FeeRate, OutPoint, Psbt, ScriptBuf, Txid, Weight};
 use serde::Serialize;
 
 use super::rule::{Refused, Rule, refuse};
 use super::{History, Known, MAX_WEIGHT, sum, weight};
+use crate::journal::Cost;
 use crate::view::{Coin, Payment};
 
 /// What one redemption gets.
@@ -62,7 +63,7 @@ pub enum Purpose {
     },
     /// Makes payments impossible, so that their redemptions can be paid anew or refunded.
     Cancel {
-        /// The redemptions.
+        /// The redemptions; none: of payments that this custodian does not know ([`Limits::unknown_cancel`]).
         ids: BTreeSet<u64>,
         /// What comes back.
         change: Change,
@@ -109,6 +110,16 @@ impl Reviewed {
     #[must_use]
     pub const fn weight(&self) -> Weight {
         self.weight
+    }
+
+    /// What it costs, the rate rounded up.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        let rate = self.fee.to_sat().saturating_mul(1000);
+        Cost {
+            fee: self.fee,
+            rate: FeeRate::from_sat_per_kwu(rate.div_ceil(self.weight.to_wu().max(1))),
+        }
     }
 
     /// The payments it makes impossible, because they spend a coin that it spends.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bdk_wallet::KeychainKind;
 use bitcoin::bip32::ChildNumber;
-use bitcoin::{Psbt, Script};
+use bitcoin::{OutPoint, Psbt, Script};
 
 use super::super::Known;
 use super::super::rule::{Refused, Rule, refuse};
@@ -59,14 +59,28 @@ pub(super) fn check(psbt: &Psbt, facts: &Facts<'_>) -> Result<Purpose, Refused> 
         .filter(|payment| !payment.inputs.is_disjoint(&facts.inputs))
         .flat_map(|payment| payment.ids.iter().copied())
         .collect();
-    if ids.is_empty() {
-        let detail = "no payment that can still confirm spends one of its coins";
+    if ids.is_empty() && !known.limits.unknown_cancel {
+        let detail = "no payment that this custodian knows, and that can still confirm, spends one of its coins; where another \
+                      custodian has signed such a payment and asks for this, `orcapool sign --unknown-cancel` signs it";
         return refuse(Rule::CancelsNothing, detail);
     }
     for id in &ids {
         facts
             .history
             .check_conflict(known.bitcoin, facts.txid, &facts.inputs, *id)?;
+    }
+    if !known.limits.unknown_cancel {
+        // Of all payments that name one of these redemptions, for one coin in common may be too small to pay the fee.
+        let cancelled: BTreeSet<OutPoint> = facts
+            .history
+            .live(known.bitcoin)
+            .filter(|payment| !payment.ids.is_disjoint(&ids))
+            .flat_map(|payment| payment.inputs.iter().copied())
+            .collect();
+        if let Some(idle) = facts.inputs.difference(&cancelled).next() {
+            let detail = format!("{idle} is no coin of what it cancels");
+            return refuse(Rule::IdleCoin, detail);
+        }
     }
     Ok(Purpose::Cancel { ids, change })
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bitcoin::{Address, FeeRate, ScriptBuf};
-use custody::coordinator::{Done, Submitted};
+use custody::coordinator::{Done, Role, Submitted};
 use custody::journal::{BatchId, Journal};
 use custody::{K2View, Setup};
 
@@ -37,14 +37,23 @@ pub(crate) async fn run(common: &CustodyArgs, command: &PayoutCommand) -> anyhow
     let session = Session::open(common)?;
     match command {
         PayoutCommand::Run { turn, every } => {
-            keep(&session, turn, Duration::from_secs(*every)).await
+            let shift = Shift::coordinator(&session, turn)?;
+            shift.keep(&session, Duration::from_secs(*every)).await
         }
         PayoutCommand::Once { turn } => {
-            let (key, settling) = prepare(&session, turn)?;
-            let (key, settling) = (key.as_ref(), settling.as_ref());
-            let done = once(&session, turn.fee_rate, key, settling, &[]).await?;
-            let is_well = !done.iter().any(|done| matches!(done, Done::Alarm(_)));
-            Ok(answer(is_well))
+            let shift = Shift::coordinator(&session, turn)?;
+            Ok(is_well(&shift.turn(&session, &[]).await?))
+        }
+        PayoutCommand::Guard {
+            once,
+            every,
+            fee_rate,
+        } => {
+            let shift = Shift::custodian(*fee_rate);
+            if *once {
+                return Ok(is_well(&shift.turn(&session, &[]).await?));
+            }
+            shift.keep(&session, Duration::from_secs(*every)).await
         }
         PayoutCommand::Plan { fee_rate } => plan(&session, *fee_rate).await,
         PayoutCommand::Submit { files } => submit(&session, files).await,
@@ -85,68 +94,82 @@ fn answer(is_yes: bool) -> ExitCode {
     }
 }
 
-fn prepare(
-    session: &Session,
-    args: &TurnArgs,
-) -> anyhow::Result<(Option<Arc<OwnKey>>, Option<Settling>)> {
-    let key = args
-        .key
-        .as_deref()
-        .map(|file| OwnKey::open(file, &args.unlock))
-        .transpose()?;
-    let keypair = args.keypair.as_ref().or(session.k2.keypair.as_ref());
-    let settling = keypair
-        .map(|file| Settling::open(session, file))
-        .transpose()?;
-    Ok((key.map(Arc::new), settling))
+fn is_well(done: &[Done]) -> ExitCode {
+    answer(!done.iter().any(|done| matches!(done, Done::Alarm(_))))
 }
 
-/// Turn after turn. What fails - a node away, K2 away, a full disk - is said, and done again at the next one.
-async fn keep(session: &Session, args: &TurnArgs, every: Duration) -> anyhow::Result<ExitCode> {
-    let (key, settling) = prepare(session, args)?;
-    tracing::info!(wallet = %session.settings.dir.display(), "paying redemptions");
-    let mut before = Vec::new();
-    loop {
-        // A turn that has begun is ended: it is short, and whoever cannot wait kills it.
-        match once(
-            session,
-            args.fee_rate,
-            key.as_ref(),
-            settling.as_ref(),
-            &before,
-        )
-        .await
-        {
-            Ok(done) => before = done,
-            Err(error) => tracing::warn!("{error:#}"),
-        }
-        tokio::select! {
-            () = session.stop().cancelled() => return Ok(ExitCode::SUCCESS),
-            () = tokio::time::sleep(every) => {}
-        }
-    }
-}
-
-/// One turn, and what it shows to K2. What the turn `before` said is not said again, but for alarms.
-async fn once(
-    session: &Session,
+/// What one turn after the other is done with.
+struct Shift {
+    role: Role,
     fallback: Option<FeeRate>,
-    key: Option<&Arc<OwnKey>>,
-    settling: Option<&Settling>,
-    before: &[Done],
-) -> anyhow::Result<Vec<Done>> {
-    let mut desk = Desk::open(session, fallback).await?;
-    let key = key.cloned();
-    let done = blocking(move || desk.whole_turn(key.as_deref())).await?;
-    for done in &done {
-        if matches!(done, Done::Alarm(_)) || !before.contains(done) {
-            text::say(session, done)?;
+    key: Option<Arc<OwnKey>>,
+    settling: Option<Settling>,
+}
+
+impl Shift {
+    fn coordinator(session: &Session, args: &TurnArgs) -> anyhow::Result<Self> {
+        let key = args
+            .key
+            .as_deref()
+            .map(|file| OwnKey::open(file, &args.unlock))
+            .transpose()?;
+        let keypair = args.keypair.as_ref().or(session.k2.keypair.as_ref());
+        let settling = keypair
+            .map(|file| Settling::open(session, file))
+            .transpose()?;
+        Ok(Self {
+            role: Role::Coordinator,
+            fallback: args.fee_rate,
+            key: key.map(Arc::new),
+            settling,
+        })
+    }
+
+    const fn custodian(fallback: Option<FeeRate>) -> Self {
+        Self {
+            role: Role::Custodian,
+            fallback,
+            key: None,
+            settling: None,
         }
     }
-    if let Some(settling) = settling {
-        settling.settle(session, &done).await?;
+
+    /// Turn after turn. What fails - a node away, K2 away, a full disk - is said, and done again at the next one.
+    async fn keep(&self, session: &Session, every: Duration) -> anyhow::Result<ExitCode> {
+        let what = match self.role {
+            Role::Coordinator => "paying redemptions",
+            Role::Custodian => "watching over what was signed here",
+        };
+        tracing::info!(wallet = %session.settings.dir.display(), "{what}");
+        let mut before = Vec::new();
+        loop {
+            // A turn that has begun is ended: it is short, and whoever cannot wait kills it.
+            match self.turn(session, &before).await {
+                Ok(done) => before = done,
+                Err(error) => tracing::warn!("{error:#}"),
+            }
+            tokio::select! {
+                () = session.stop().cancelled() => return Ok(ExitCode::SUCCESS),
+                () = tokio::time::sleep(every) => {}
+            }
+        }
     }
-    Ok(done)
+
+    /// One turn, and what it shows to K2. What the turn `before` said is not said again, but for alarms.
+    async fn turn(&self, session: &Session, before: &[Done]) -> anyhow::Result<Vec<Done>> {
+        let mut desk = Desk::open(session, self.role, self.fallback).await?;
+        let key = self.key.clone();
+        let done = blocking(move || desk.whole_turn(key.as_deref())).await?;
+        for done in &done {
+            if matches!(done, Done::Alarm(_)) || !before.contains(done) {
+                text::say(session, done)?;
+            }
+        }
+        if let Some(settling) = &self.settling {
+            settling.settle(session, &done).await?;
+        }
+        Ok(done)
+    }
 }
 
 /// Something a person asked for, with everything a turn knows.
@@ -157,7 +180,7 @@ async fn act(
     + Send
     + 'static,
 ) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(session, fallback).await?;
+    let desk = Desk::open(session, Role::Coordinator, fallback).await?;
     let done = blocking(move || {
         let mut desk = desk;
         desk.turn(what)
@@ -168,7 +191,7 @@ async fn act(
 }
 
 async fn plan(session: &Session, fallback: Option<FeeRate>) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(session, fallback).await?;
+    let desk = Desk::open(session, Role::Coordinator, fallback).await?;
     let (plan, batches) = blocking(move || {
         let mut desk = desk;
         let batches = desk.journal.open_batches()?;
@@ -185,7 +208,8 @@ async fn plan(session: &Session, fallback: Option<FeeRate>) -> anyhow::Result<Ex
 
 async fn submit(session: &Session, files: &[std::path::PathBuf]) -> anyhow::Result<ExitCode> {
     let groups = folders::read_groups(files)?;
-    let desk = Desk::open(session, None).await?;
+    // Whatever the folder is for: what is whole is sent, and no payment is planned.
+    let desk = Desk::open(session, Role::Custodian, None).await?;
     let (submitted, done) = blocking(move || {
         let mut desk = desk;
         let submitted = groups

@@ -23,6 +23,9 @@ fn sentence(done: &Done) -> String {
         Done::Adopted { batch, txid } => {
             format!("{batch}: {txid} pays redemptions and was not known here; it is followed now")
         }
+        Done::TakenUp { batch, txid } => {
+            format!("{batch}: {txid} was signed here; it is watched over now")
+        }
         Done::Stands { batch, txid, state } => format!("{batch}: {} ({txid})", words(*state)),
         Done::Planned {
             batch,

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use bitcoin::{FeeRate, Psbt, Txid};
-use custody::coordinator::{Done, Policy, Submitted, Turn, TurnError, node};
+use custody::coordinator::{Done, Policy, Role, Submitted, Turn, TurnError, node};
 use custody::fault;
 use custody::journal::{Batch, BatchState, Journal};
 use custody::keys::{CustodianKey, KeyFile};
-use custody::payment::Limits;
 use custody::{BitcoinView, K2View, Setup};
 use work::UnixTime;
 
 use super::folders;
 use super::outside::Shell;
 use crate::cli::UnlockArgs;
+use crate::commands::custody::psbt::limits;
 use crate::commands::custody::secrets;
 use crate::commands::custody::session::{Session, blocking, now};
 
@@ -67,15 +67,17 @@ impl Hints {
 
 impl Desk {
     /// Syncs the wallet, reads K2, opens the journal. `fallback`: the fee rate where no node can say one.
-    pub(super) async fn open(session: &Session, fallback: Option<FeeRate>) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        session: &Session,
+        role: Role,
+        fallback: Option<FeeRate>,
+    ) -> anyhow::Result<Self> {
         let (watch, bitcoin, k2) = session.views().await?;
         let settings = &session.settings;
         let policy = Policy {
-            limits: Limits {
-                max_fee_rate: settings.max_fee_rate,
-                max_fee: settings.max_fee,
-                expiry_margin: settings.expiry_margin,
-            },
+            role,
+            threshold: watch.setup().threshold(),
+            limits: limits(session),
             ..Policy::default()
         };
         let sources = settings.sources.clone();
