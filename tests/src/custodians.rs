@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bitcoin::{Psbt, Script};
+use bitcoin::{Address, Network, Psbt, Script};
 use custody::payment::read_psbt;
 use serde_json::Value;
 
@@ -89,18 +89,16 @@ impl Member {
     /// `orcapool sign` with its key.
     #[must_use]
     pub fn sign(&self, file: &Path, out: &Path) -> Answer {
+        self.sign_with(file, out, &[])
+    }
+
+    /// `orcapool sign` with its key and `more` arguments.
+    #[must_use]
+    pub fn sign_with(&self, file: &Path, out: &Path, more: &[&str]) -> Answer {
         let (key, identity) = (self.file("custody.key"), self.file("identity.txt"));
-        self.run(&[
-            "sign",
-            path(file),
-            "--yes",
-            "--key",
-            path(&key),
-            "--identity",
-            path(&identity),
-            "--out",
-            path(out),
-        ])
+        let args = ["sign", path(file), "--yes", "--key", path(&key)];
+        let rest = ["--identity", path(&identity), "--out", path(out)];
+        self.run(&[&args[..], &rest, more].concat())
     }
 
     /// One turn of the coordinator, which settles what it can. `more`: further arguments.
@@ -141,19 +139,37 @@ impl Member {
     /// # Panics
     /// Somebody does not.
     pub fn sign_and_send(&self, custodians: &[&Self], file: &Path) {
-        self.collect(custodians, file);
-        let said = self.turn(&[]).is(0);
+        self.sign_with_and_send(custodians, file, &[], 0);
+    }
+
+    /// The same with `more` arguments of `orcapool sign`; the coordinator's turn ends with `status`.
+    ///
+    /// # Panics
+    /// Somebody does not.
+    pub fn sign_with_and_send(
+        &self,
+        custodians: &[&Self],
+        file: &Path,
+        more: &[&str],
+        status: i32,
+    ) {
+        self.collect_with(custodians, file, more);
+        let said = self.turn(&[]).is(status);
         assert!(has(&said, "sent"), "{said:?}");
     }
 
     /// The custodians sign, and their files come to the coordinator.
     pub fn collect(&self, custodians: &[&Self], file: &Path) {
+        self.collect_with(custodians, file, &[]);
+    }
+
+    fn collect_with(&self, custodians: &[&Self], file: &Path, more: &[&str]) {
         let inbox = self.wallet.join("inbox");
         fs::create_dir_all(&inbox).unwrap();
         for custodian in custodians {
             let name = custodian.folder.file_name().unwrap().to_string_lossy();
             let _ = custodian
-                .sign(file, &inbox.join(format!("{name}.psbt")))
+                .sign_with(file, &inbox.join(format!("{name}.psbt")), more)
                 .is(0);
         }
     }
@@ -206,7 +222,9 @@ impl Member {
             let shown = custodians[0].run(&["psbt", "show", path(&file)]).is(0);
             assert_eq!(shown[0]["kind"], "sweep");
             fees += shown[0]["fee_sats"].as_u64().unwrap();
-            self.sign_and_send(custodians, &file);
+            let to = Address::from_script(to, Network::Regtest).unwrap();
+            let to = ["--sweep-to", &to.to_string()];
+            self.sign_with_and_send(custodians, &file, &to, 0);
             devnet.mine(1).await;
         }
     }

@@ -6,12 +6,15 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bitcoin::consensus::encode::deserialize_hex;
 use bitcoin::psbt::Input;
 use bitcoin::{
     Address, Amount, Block, Denomination, EcdsaSighashType, Network, OutPoint, Psbt, ScriptBuf,
     TxIn, Txid,
 };
+use custody::payment::combine;
 use custody::view::named;
 use k2_interface::bitcoin::RedeemIds;
 use orcapool_tests::custodians::{
@@ -64,6 +67,7 @@ async fn custody_pays_once_whatever_happens() {
     a_sweep_makes_one_coin_of_many(&custody).await;
     a_coordinator_restored_from_the_descriptor_adopts_what_is_in_flight(&mut custody).await;
     what_nobody_signs_is_refunded_and_never_paid(&custody).await;
+    what_one_custodian_holds_back_is_taken_back_by_the_others(&custody).await;
     every_redemption_has_one_payment_on_the_chain(&custody).await;
     wallets_hold_what_core_says(&custody).await;
     what_the_pool_paid_for_itself_is_topped_up(&custody).await;
@@ -602,6 +606,89 @@ async fn what_nobody_signs_is_refunded_and_never_paid(custody: &Custody) {
     assert_eq!((held("escrowed"), held("burned")), (escrowed, burned));
     let twice = devnet.refused(HOLDER, &["redeem", "--refund", &id]);
     assert!(twice.contains("settled or refunded"), "{twice}");
+
+    // The coordinator cannot know that nobody signed: its coins are taken back, on custodians' word.
+    let said = coordinator.turn(&[]).is(1);
+    assert_eq!(alarm(&said), Some("withheld"), "{said:?}");
+    let cancel = read(&coordinator.handed_out().unwrap());
+    let [one, _, three] = custodians;
+    refuses(custody, one, "cancel", &cancel, "cancels-nothing");
+    let file = coordinator.handed_out().unwrap();
+    coordinator.sign_with_and_send(&[one, three], &file, &["--unknown-cancel"], 1);
+    devnet.mine(1).await;
+    let _ = coordinator.turn(&[]).is(0);
+}
+
+/// Whoever gives the last signature has the payment whole. If he keeps it until its redemption has expired, takes the tokens back
+/// and sends it then, its holder has both.
+async fn what_one_custodian_holds_back_is_taken_back_by_the_others(custody: &Custody) {
+    let Custody {
+        devnet,
+        coordinator,
+        custodians: [one, two, three],
+        ..
+    } = custody;
+    let request = custody.redeem(AMOUNT, MAX_FEE).await;
+    let file = coordinator.plan();
+    let signed = ["held.1.psbt", "held.2.psbt"].map(|name| custody.scratch(name));
+    for (custodian, out) in [one, two].iter().zip(&signed) {
+        let _ = custodian.sign(&file, out).is(0);
+    }
+    let held = whole(devnet, &combine(&signed.map(|file| read(&file))).unwrap()).await;
+    let guard =
+        |custodian: &Member| custodian.run(&["payout", "guard", "--once", "--fee-rate", "2"]);
+    let said = guard(one).is(0);
+    assert!(has(&said, "taken-up"), "{said:?}");
+    let said = guard(three).is(0);
+    assert!(!has(&said, "taken-up"), "he has signed nothing: {said:?}");
+
+    // Within half of the margin before the expiry.
+    devnet.mine(EXPIRY - 17).await;
+    devnet.relay();
+    let cancel = wait_for("the first custodian takes it back", || {
+        let said = guard(one);
+        one.handed_out().ok_or(said)
+    });
+    let said = guard(one).is(1);
+    assert_eq!(alarm(&said), Some("withheld"), "{said:?}");
+    refuses(custody, three, "held", &read(&cancel), "cancels-nothing");
+    let signed = ["cancel.1.psbt", "cancel.3.psbt"].map(|name| custody.scratch(name));
+    let _ = one.sign(&cancel, &signed[0]).is(0);
+    let unknown = ["--unknown-cancel"];
+    let _ = three.sign_with(&cancel, &signed[1], &unknown).is(0);
+    let submit = ["payout", "submit", path(&signed[0]), path(&signed[1])];
+    let said = one.run(&submit).is(0);
+    assert!(has(&said, "sent"), "{said:?}");
+    devnet.mine(1).await;
+
+    // It comes too late.
+    let verdict = devnet
+        .bitcoin("", "testmempoolaccept", json!([[held]]))
+        .await;
+    assert_eq!(verdict[0]["allowed"], false, "{verdict}");
+    devnet.mine(20).await;
+    devnet.relay();
+    let id = request.id.to_string();
+    let _ = devnet.run(HOLDER, &["redeem", "--refund", &id]);
+    let said = guard(one).is(0);
+    assert!(!has(&said, "planned"), "{said:?}");
+    // The coordinator never had it, and sees that something else spends the coins.
+    let said = coordinator.turn(&[]).is(0);
+    assert!(has(&said, "withdrawn"), "{said:?}");
+    assert!(coordinator.handed_out().is_none());
+}
+
+/// The transaction of a PSBT with all its signatures, by Core.
+async fn whole(devnet: &Devnet, psbt: &Psbt) -> String {
+    let psbt = BASE64_STANDARD.encode(psbt.serialize());
+    let whole = devnet.bitcoin("", "finalizepsbt", json!([psbt])).await;
+    assert_eq!(whole["complete"], true, "{whole}");
+    whole["hex"].as_str().unwrap().to_owned()
+}
+
+/// What a turn tells people to look at.
+fn alarm(said: &[Value]) -> Option<&str> {
+    said.iter().find_map(|said| said["alarm"].as_str())
 }
 
 // --- At the end ---

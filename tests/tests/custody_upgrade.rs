@@ -15,6 +15,8 @@ const AMOUNT: &str = "2000000";
 const MAX_FEE: &str = "100000";
 /// Blocks after which a coinbase can be spent, and minted.
 const MATURITY: u32 = 100;
+/// An address that is nobody's here.
+const STRANGER: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 /// A node wallet outside the pool.
 const HOLDERS_WALLET: &str = "/wallet/holder";
 
@@ -239,15 +241,21 @@ impl Upgrade {
             self.old.handed_out().ok_or(answer)
         });
         let mut forged = read(&file);
-        let stranger: Address<_> = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
-            .parse()
-            .unwrap();
+        let stranger: Address<_> = STRANGER.parse().unwrap();
         forged.unsigned_tx.output[0].script_pubkey = stranger.assume_checked().script_pubkey();
         let (file, out) = (self.scratch("forged.psbt"), self.scratch("signed.psbt"));
         fs::write(&file, forged.serialize()).unwrap();
         let said = self.old_custodian.sign(&file, &out).is(1);
         assert_eq!(rule(&said), Some("unregistered-sweep"));
         assert!(!out.exists());
+        // K2 registers where it goes; whether that is the next wallet, its people have to say.
+        let file = self.old.handed_out().unwrap();
+        for named in [&[][..], &["--sweep-to", STRANGER]] {
+            let said = self.old_custodian.sign_with(&file, &out, named).is(1);
+            let said = said.last().unwrap()["note"].as_str().unwrap();
+            assert!(said.starts_with("not signed: "), "{said}");
+            assert!(!out.exists());
+        }
         // The one that was planned is withdrawn.
         let batches = self.old.batches();
         let batch = batches.last().unwrap()["batch"].to_string();

@@ -385,6 +385,9 @@ fn arguments(options: &BitcoindOptions, ports: Ports) -> Vec<OsString> {
         "-rpcbind=127.0.0.1".into(),
         "-rpcallowip=127.0.0.1".into(),
         "-server=1".into(),
+        // A client that is killed leaves its long poll in a thread of the node until the next block. The default of 16
+        // threads is used up by a client that is restarted as often on a quiet chain.
+        "-rpcthreads=64".into(),
         "-daemon=0".into(),
         "-listen=0".into(),
         "-dnsseed=0".into(),
