@@ -63,7 +63,7 @@ impl Devnet {
         let guard = tempfile::tempdir().unwrap();
         let dir = guard.path().join("devnet");
         let mut process = Command::new(orcapool_binary().unwrap())
-            .args(["devnet", "--keep", "--rounds", "1", "--round-seconds", "5"])
+            .args(["devnet", "--keep", "--rounds", "1", "--round-seconds", "6"])
             .args(options)
             .arg("--dir")
             .arg(&dir)
