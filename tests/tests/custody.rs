@@ -24,7 +24,7 @@ use orcapool_tests::devnet::{Devnet, HOLDER, books_balance};
 use serde_json::{Value, json};
 
 /// Blocks after which a redemption may be refunded, in a devnet.
-const EXPIRY: u32 = 144;
+const EXPIRY: u32 = 432;
 /// What most redemptions here are worth, and what of it may go to fees.
 const AMOUNT: u64 = 2_000_000;
 const MAX_FEE: u64 = 100_000;

@@ -33,7 +33,7 @@ case "$1 ${2-}" in
     "keys show") if [[ " $* " == *" --open "* ]]; then exec "$ORCAPOOL" "$@" "${unlock[@]}"; fi ;;
     "reserves sign" | "sign "*) exec "$ORCAPOOL" "$@" "${unlock[@]}" --yes ;;
     # An announced script has to wait for its delay, and a custodian believes K2 when it is final.
-    "k2 admin" | "payout sweep")
+    "k2 admin" | "payout sweep" | "payout guard")
         for _ in {1..60}; do
             if "$ORCAPOOL" "$@" 2>said.txt; then exit 0; fi
             sleep 0.5

@@ -143,7 +143,7 @@ async fn a_redemption_nobody_pays_is_refunded(devnet: &Devnet) {
         .await;
     let request = ["redeem", "--amount", "50000", "--to", to.as_str().unwrap()];
     let id = devnet.run(HOLDER, &request)[0]["redemption"].to_string();
-    devnet.mine(150).await;
+    devnet.mine(440).await;
     devnet.relay();
     let _ = devnet.run(HOLDER, &["redeem", "--refund", &id]);
     assert_eq!(devnet.total("escrowed"), 0);

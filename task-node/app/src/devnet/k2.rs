@@ -170,7 +170,7 @@ impl DevnetK2 {
             deposit_confirmations: 6,
             mint_horizon: 52_560,
             mint_window_blocks: 144,
-            redeem_expiry_blocks: 144,
+            redeem_expiry_blocks: 432,
             custody_grace_blocks: 1_008,
             mint_window_cap: 2_100_000_000_000_000,
             supply_cap: 2_100_000_000_000_000,
