@@ -35,6 +35,7 @@ mod sign;
 mod split;
 mod transfer;
 mod weight;
+mod witness;
 
 use bitcoin::{Amount, FeeRate, Transaction};
 use k2_interface::state::MAX_PROOF;
