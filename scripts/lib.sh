@@ -178,6 +178,39 @@ pip_into() {
     PIP_ROOT_USER_ACTION=ignore "$dir/bin/python" "${install[@]}" >&2
 }
 
+# use_electrumx: an environment with ElectrumX, exactly as requirements-electrumx.txt names it, and the path of its server in
+# ORCAPOOL_ELECTRUMX. Fails where that cannot be had, and leaves the reason in ELECTRUMX_MISSING.
+use_electrumx() {
+    if [[ -n ${ORCAPOOL_ELECTRUMX:-} ]]; then
+        [[ -x $ORCAPOOL_ELECTRUMX ]] || die "ORCAPOOL_ELECTRUMX=$ORCAPOOL_ELECTRUMX is no program" "Unset it, or let it name an electrumx_server."
+        export ORCAPOOL_ELECTRUMX
+        return
+    fi
+    # shellcheck disable=SC2034 # for the caller
+    have python3 || { ELECTRUMX_MISSING="no python3 here"; return 1; }
+    local wanted=$ROOT/scripts/requirements-electrumx.txt dir
+    dir=$ORCAPOOL_CACHE/electrumx-$({ cat "$wanted"; python3 -c 'import sys; print(sys.prefix, sys.version)'; } | cksum | cut -d ' ' -f 1)
+    only_one "$dir.lock"
+    if [[ ! -e $dir/complete ]]; then
+        rm -rf "$dir"
+        log "fetching ElectrumX from PyPI (11 MB)"
+        if ! python3 -m venv "$dir" >/dev/null 2>&1; then
+            ELECTRUMX_MISSING="python3 cannot make an environment (Debian: apt-get install python3-venv)"
+            return 1
+        fi
+        local -a install=("$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes --only-binary ":all:")
+        # The first without e-x, which needs its setuptools.
+        if ! "${install[@]}" --requirement <(sed '/^e-x==/,$d' "$wanted") >&2 ||
+            ! "${install[@]}" --no-binary e-x --no-build-isolation --requirement "$wanted" >&2; then
+            # shellcheck disable=SC2034 # for the caller
+            ELECTRUMX_MISSING="PyPI is not reachable, or has nothing ready-built for $(python3 --version) on $(uname -sm)"
+            return 1
+        fi
+        touch "$dir/complete"
+    fi
+    export ORCAPOOL_ELECTRUMX=$dir/bin/electrumx_server
+}
+
 # use_cargo_tools: puts `cargo deny` and `cargo fuzz` into the PATH; those already there are taken.
 use_cargo_tools() {
     local tool version tools missing=()

@@ -36,27 +36,33 @@ const CUSTODIAN: &str = "custodian-1";
 const COORDINATOR: &str = "coordinator";
 
 /// Every point that a turn of a single-sig coordinator has.
-const TURN: [&str; 25] = [
+const TURN: [&str; 31] = [
     "before wallet: changes",
     "after wallet: changes",
     "before journal: slot",
+    "amid journal: slot",
     "after journal: slot",
     "before journal: state",
+    "amid journal: state",
     "after journal: state",
     "before journal: plan",
+    "amid journal: plan",
     "after journal: plan",
     "before outbox: write",
     "amid outbox: write",
     "after outbox: write",
     "before journal: signature",
+    "amid journal: signature",
     "after journal: signature",
     "before journal: transaction",
+    "amid journal: transaction",
     "after journal: transaction",
     "before node: send",
     "before wallet: take in",
     "after wallet: take in",
     "after node: send",
     "before journal: sending",
+    "amid journal: sending",
     "after journal: sending",
     "before outbox: remove",
     "after outbox: remove",
@@ -65,12 +71,14 @@ const TURN: [&str; 25] = [
 ];
 
 /// Every point of `orcapool sign`.
-const SIGN: [&str; 9] = [
+const SIGN: [&str; 11] = [
     "before wallet: changes",
     "after wallet: changes",
     "before journal: slot",
+    "amid journal: slot",
     "after journal: slot",
     "before journal: signature",
+    "amid journal: signature",
     "after journal: signature",
     "before psbt: write",
     "amid psbt: write",

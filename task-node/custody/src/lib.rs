@@ -21,6 +21,7 @@
 
 pub mod books;
 pub mod coordinator;
+mod disk;
 pub mod fault;
 pub mod journal;
 pub mod keys;

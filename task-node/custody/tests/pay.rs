@@ -8,8 +8,10 @@ use std::ops::ControlFlow;
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hashes::Hash as _;
+use bitcoin::secp256k1::{self, SecretKey};
 use bitcoin::{
     Amount, FeeRate, Network, NetworkKind, Psbt, ScriptBuf, Transaction, WPubkeyHash, WScriptHash,
+    Witness, ecdsa,
 };
 use k2_interface::state::RedemptionState;
 use orcapool_custody::journal::Journal;
@@ -441,5 +443,120 @@ fn files_that_were_tampered_with_do_not_combine() {
     assert_eq!(
         finalize(&lying, &pool.setup, &view).unwrap(),
         finalize(&combined, &pool.setup, &view).unwrap()
+    );
+}
+
+/// The other signature of the same key and message: valid by consensus, and no node relays it (BIP146).
+fn with_high_s(signature: &ecdsa::Signature) -> ecdsa::Signature {
+    let mut compact = signature.signature.serialize_compact();
+    let s = SecretKey::from_slice(&compact[32..]).unwrap().negate();
+    compact[32..].copy_from_slice(&s.secret_bytes());
+    ecdsa::Signature::sighash_all(secp256k1::ecdsa::Signature::from_compact(&compact).unwrap())
+}
+
+/// BIP62 rule 5: the batch would be complete, and no node would ever take it.
+#[test]
+fn bip146_a_signature_with_a_high_s_is_refused_by_whose_it_is() {
+    let mut pool = Pool::two_of_three(1);
+    pool.redeem(1, 30_000_000);
+    let reviewed = pool.plan();
+    let file = pool.hand_out(&reviewed);
+    let ours = read_psbt(&file).unwrap();
+    let view = pool.coordinator.view();
+    let [one, two] = [0, 1].map(|who| {
+        let file = pool.custodian_signs(who, &file).unwrap();
+        read_psbt(&file).unwrap()
+    });
+    let whose = pool.custodians[1].key.fingerprint().to_string();
+    let of_the_signer = |error: &dyn std::error::Error| {
+        let said = error.to_string();
+        assert!(said.contains(&whose) && said.contains("BIP146"), "{said}");
+    };
+
+    let mut high = two.clone();
+    let signature = high.inputs[0].partial_sigs.values_mut().next().unwrap();
+    *signature = with_high_s(signature);
+    of_the_signer(&combine(&[ours.clone(), one.clone(), high.clone()]).unwrap_err());
+    of_the_signer(&combine(&[high.clone(), one.clone()]).unwrap_err());
+    of_the_signer(&finalize(&high, &pool.setup, &view).unwrap_err());
+
+    // Out of a file that the signer's wallet has finished by itself; and why it must not be.
+    let combined = combine(&[ours.clone(), one, two]).unwrap();
+    let whole = finalize(&combined, &pool.setup, &view).unwrap();
+    let finished = |witness: Witness| {
+        let mut psbt = Psbt::from_unsigned_tx(ours.unsigned_tx.clone()).unwrap();
+        psbt.inputs[0].witness_utxo = ours.inputs[0].witness_utxo.clone();
+        psbt.inputs[0].final_script_witness = Some(witness);
+        psbt
+    };
+    let bad = high.inputs[0].partial_sigs.values().next().unwrap();
+    let good = with_high_s(bad).to_vec();
+    let elements = whole.input[0].witness.iter().map(|element| {
+        if element == good {
+            bad.to_vec()
+        } else {
+            element.to_vec()
+        }
+    });
+    let witness: Witness = elements.collect::<Vec<_>>().into();
+    let mut nobody_relays = whole.clone();
+    nobody_relays.input[0].witness = witness.clone();
+    assert_ne!(nobody_relays, whole);
+    nobody_relays
+        .verify(|outpoint| Some(view.coins[outpoint].txout.clone()))
+        .unwrap();
+    let refused = pool.accepts(&nobody_relays).unwrap_err();
+    assert!(
+        refused.contains("S value is unnecessarily high"),
+        "{refused}"
+    );
+    of_the_signer(&combine(&[ours.clone(), finished(witness.clone())]).unwrap_err());
+    of_the_signer(&finalize(&finished(witness), &pool.setup, &view).unwrap_err());
+
+    // A good one is taken, and nothing else is: a witness of garbage would spoil the others' signatures.
+    let good = finished(whole.input[0].witness.clone());
+    let combined = combine(&[ours.clone(), good.clone()]).unwrap();
+    assert_eq!(finalize(&combined, &pool.setup, &view).unwrap(), whole);
+    assert_eq!(finalize(&good, &pool.setup, &view).unwrap(), whole);
+    let elements: Vec<Vec<u8>> = whole.input[0].witness.iter().map(<[u8]>::to_vec).collect();
+    let of_another = with_high_s(bad).to_vec();
+    for garbage in [
+        vec![vec![], vec![1], elements[2].clone(), elements[3].clone()],
+        vec![
+            vec![],
+            of_another.split_at(9).1.to_vec(),
+            elements[3].clone(),
+        ],
+        [elements.clone(), elements.clone(), elements].concat(),
+    ] {
+        let witness = Witness::from_slice(&garbage);
+        assert!(combine(&[ours.clone(), finished(witness)]).is_err());
+    }
+    // Too few signatures are no error of the file.
+    let empty = combine(&[ours.clone(), finished(Witness::new())]).unwrap();
+    assert!(matches!(
+        finalize(&empty, &pool.setup, &view),
+        Err(FinishError::Incomplete { have: 0, .. })
+    ));
+    pool.accepts(&whole).unwrap();
+}
+
+#[test]
+fn a_wallet_of_one_key_may_finish_its_file() {
+    let mut pool = Pool::single(1);
+    pool.redeem(1, 30_000_000);
+    let reviewed = pool.plan();
+    let file = pool.hand_out(&reviewed);
+    let whole = pool.finish(&[0], &file);
+    let ours = read_psbt(&file).unwrap();
+    let mut finished = Psbt::from_unsigned_tx(ours.unsigned_tx.clone()).unwrap();
+    finished.inputs[0].final_script_witness = Some(whole.input[0].witness.clone());
+    let combined = combine(&[ours, finished.clone()]).unwrap();
+    let view = pool.coordinator.view();
+    assert_eq!(finalize(&combined, &pool.setup, &view).unwrap(), whole);
+    let lost = combine(&[finished]).unwrap_err().to_string();
+    assert!(
+        lost.contains("give the file it was made from first"),
+        "{lost}"
     );
 }

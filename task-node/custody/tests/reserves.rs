@@ -1,6 +1,8 @@
 //! Proof of reserves on a real node: made, signed by the custodians, verified by somebody who has nothing but public data.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "reserves/by_esplora.rs"]
+mod by_esplora;
 #[path = "reserves/forgery.rs"]
 mod forgery;
 #[path = "reserves/in_flight.rs"]

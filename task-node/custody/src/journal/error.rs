@@ -3,6 +3,12 @@ use std::path::PathBuf;
 use bitcoin::Txid;
 
 use super::batch::BatchId;
+use super::mark::MARK_FILE;
+use crate::sqlite::FileError;
+
+/// What helps against a journal that has forgotten something.
+const ANEW: &str = "Delete journal.sqlite, with journal.sqlite-wal and -shm if they are there, and run it again: a new \
+                    journal is born at today's height, and the fence guards what was signed before";
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -13,20 +19,51 @@ pub enum JournalError {
         "there is no journal {0}: is this the wallet's folder? `orcapool payout` and `orcapool sign` create it"
     )]
     Missing(PathBuf),
-    /// Another file.
-    #[error("{0} is no journal of this program: move it away; a new journal will be born")]
-    NotAJournal(PathBuf),
-    /// By a later program.
+    /// The file cannot be opened.
+    #[error("the journal: {0}")]
+    File(#[from] FileError),
+    /// A copy was put back.
     #[error(
-        "{path} has format version {found} and this program knows {known}: use a newer orcapool"
+        "{path} is an old copy: it knows {found} writes, and {newest} were made in this folder. It has forgotten what was \
+         signed since, so nothing is signed or sent by it. Never put a copy back. {ANEW}"
     )]
-    TooNew {
+    Old {
         /// The file.
         path: PathBuf,
-        /// Its version.
-        found: u32,
-        /// The newest known.
-        known: u32,
+        /// Its generation.
+        found: u64,
+        /// The folder's.
+        newest: u64,
+    },
+    /// A copy of another one was put here.
+    #[error(
+        "{0} is not the journal that was kept in this folder last, so it does not know what was signed here. {ANEW}"
+    )]
+    Other(PathBuf),
+    /// The mark is gone, or the journal came here without it.
+    #[error(
+        "{0} came here without its {MARK_FILE}, so nobody can know how old it is. If this folder was moved, move that file \
+         too. If not: {ANEW}"
+    )]
+    Unmarked(PathBuf),
+    /// The mark cannot be read or written.
+    #[error("{path}: {source}: nothing was sent; free the disk or the file and run it again")]
+    Mark {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The mark is not what was written.
+    #[error(
+        "{path} is damaged ({reason}), so nobody can know how old the journal beside it is. Delete it too: {ANEW}"
+    )]
+    MarkDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// SQLite.
     #[error("the journal: {0}: nothing was sent; free the disk or the file and run it again")]

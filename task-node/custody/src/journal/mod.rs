@@ -5,37 +5,45 @@
 //!
 //! | file | responsibility |
 //! |---|---|
-//! | `file` | format version, durability |
+//! | `file` | its name and its format |
+//! | `mark` | how many writes it has seen, in a file beside it |
 //! | `batch` | a batch and its states |
 //! | `batches` | the SQL of batches and events |
 //! | `payments` | the SQL of transactions: what they spend and name |
 //!
 //! # A lost journal
-//! It is never restored from a copy: an old copy has forgotten what was signed since, and does not know that it has. A new
-//! one is *born* at the height of its first use, and whatever was requested up to then is paid only by a transaction that
-//! conflicts with everything its predecessor may have signed (the fence of [`payment`](crate::payment)).
+//! It is never restored from a copy: an old copy has forgotten what was signed since. Every write therefore raises a
+//! *generation*, in the journal and then, before the write is answered, in a file beside it; a journal that is behind that
+//! file is refused. Only where both are put back together nobody can see it.
+//!
+//! A new one is *born* at the height of its first use, and whatever was requested up to then is paid only by a transaction
+//! that conflicts with everything its predecessor may have signed (the fence of [`payment`](crate::payment)).
 
 mod batch;
 mod batches;
 mod error;
 mod file;
+mod mark;
 mod payments;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bitcoin::{Psbt, Transaction, Txid};
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use work::UnixTime;
 
 use crate::fault;
 use crate::view::Payment;
+use file::FORMAT;
+use mark::Mark;
 
 pub use batch::{Batch, BatchId, BatchState, Cost, Event, Intent, Kind};
 pub use error::JournalError;
 pub use file::FILE;
+pub use mark::MARK_FILE;
 
 /// The journal of one wallet's folder.
 ///
@@ -43,7 +51,12 @@ pub use file::FILE;
 #[derive(Debug)]
 pub struct Journal {
     db: Connection,
+    dir: PathBuf,
     born: u32,
+    /// The last write.
+    generation: Mark,
+    /// The last write that the mark knows; `None`: there is no mark.
+    marked: Option<u64>,
 }
 
 impl Journal {
@@ -51,35 +64,88 @@ impl Journal {
     /// the relay's, so that no request seen by a predecessor is above it.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError::Old`], [`JournalError::Other`] and [`JournalError::Unmarked`] where a copy was put back, and others.
     pub fn open(dir: &Path, height: u32) -> Result<Self, JournalError> {
-        let db = file::open(&file::path(dir), true)?;
+        let before = Mark::read(dir)?;
+        let mut db = FORMAT.open(&file::path(dir))?;
         let sql = "SELECT NOT EXISTS (SELECT 1 FROM journal)";
         if db.query_row(sql, (), |row| row.get(0))? {
-            let sql = "INSERT INTO journal (id, born) VALUES (1, ?1) ON CONFLICT (id) DO NOTHING";
-            fault::around("journal: birth", || db.execute(sql, [height]))?;
+            fault::around("journal: birth", || birth(&mut db, dir, before, height))?;
             tracing::info!(height, "a journal is born");
         }
-        Self::with(db, dir)
+        let mut journal = Self::with(db, dir, before)?;
+        // A write that was cut off before its mark is about to be acted on.
+        journal.mark()?;
+        Ok(journal)
     }
 
     /// Opens a journal that is there, to read it or to go on with it.
     ///
     /// # Errors
-    /// [`JournalError::Missing`] and others.
+    /// [`JournalError::Missing`], those of [`open`](Self::open) and others.
     pub fn open_existing(dir: &Path) -> Result<Self, JournalError> {
-        Self::with(file::open(&file::path(dir), false)?, dir)
+        let path = file::path(dir);
+        if !path.exists() {
+            return Err(JournalError::Missing(path));
+        }
+        let before = Mark::read(dir)?;
+        Self::with(FORMAT.open(&path)?, dir, before)
     }
 
-    fn with(db: Connection, dir: &Path) -> Result<Self, JournalError> {
-        let born = db.query_row("SELECT born FROM journal", (), |row| row.get(0));
-        match born {
-            Ok(born) => Ok(Self { db, born }),
+    /// `before`: the mark as it was before the file was opened. Somebody else may be writing now.
+    fn with(db: Connection, dir: &Path, before: Option<Mark>) -> Result<Self, JournalError> {
+        let path = file::path(dir);
+        let born = match db.query_row("SELECT born FROM journal", (), |row| row.get(0)) {
+            Ok(born) => born,
+            Err(rusqlite::Error::QueryReturnedNoRows) => return Err(JournalError::Missing(path)),
+            Err(error) => return Err(error.into()),
+        };
+        let sql = "SELECT journal, number FROM generation";
+        let generation = match db.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))) {
+            Ok((journal, number)) => counted(journal, number)?,
             Err(rusqlite::Error::QueryReturnedNoRows) => {
-                Err(JournalError::Missing(file::path(dir)))
+                return Err(JournalError::Corrupt("it has no generation".to_owned()));
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let after = Mark::read(dir)?;
+        match (before, after) {
+            // Kept by format version 1, which made no mark. Its first write makes one, and from then on there is one.
+            (_, None) if generation.generation == 0 => {}
+            (_, None) => return Err(JournalError::Unmarked(path)),
+            (_, Some(after)) if after.journal != generation.journal => {
+                return Err(JournalError::Other(path));
+            }
+            // The one before: a mark that was raised since may be ahead of what was read here.
+            (Some(before), _)
+                if before.journal == generation.journal
+                    && before.generation > generation.generation =>
+            {
+                return Err(JournalError::Old {
+                    path,
+                    found: generation.generation,
+                    newest: before.generation,
+                });
+            }
+            _ => {}
         }
+        Ok(Self {
+            db,
+            dir: dir.to_owned(),
+            born,
+            generation,
+            marked: after.map(|mark| mark.generation),
+        })
+    }
+
+    /// Brings the mark to the last write.
+    fn mark(&mut self) -> Result<(), JournalError> {
+        let generation = self.generation.generation;
+        if self.marked.is_none_or(|marked| marked < generation) {
+            self.generation.write(&self.dir)?;
+            self.marked = Some(generation);
+        }
+        Ok(())
     }
 
     /// The height it was born at. What was signed for redemptions requested at or below may be missing in it.
@@ -104,12 +170,12 @@ impl Journal {
                 newest: newest.unsigned_abs(),
             }),
             Some(newest) if seen == newest => Ok(()),
-            _ => {
+            _ => self.write("journal: slot", |db| {
                 let sql = "INSERT INTO k2 (id, slot) VALUES (1, ?1)
                            ON CONFLICT (id) DO UPDATE SET slot = excluded.slot WHERE slot < excluded.slot";
-                fault::around("journal: slot", || self.db.execute(sql, [seen]))?;
+                db.execute(sql, [seen])?;
                 Ok(())
-            }
+            }),
         }
     }
 
@@ -298,19 +364,59 @@ impl Journal {
         batches::events(&self.db, batch)
     }
 
-    /// One step, whole or absent.
+    /// One step, whole or absent. When it is answered, the mark knows of it as well.
     fn write<T>(
         &mut self,
         act: &'static str,
         step: impl FnOnce(&Connection) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
         fault::around(act, || {
+            // Of a write before that could not be marked: the mark is never behind by more than one.
+            self.mark()?;
             let transaction = self
                 .db
-                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = step(&transaction)?;
+            let sql = "UPDATE generation SET number = number + 1 RETURNING journal, number";
+            let (journal, number) =
+                transaction.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
             transaction.commit()?;
+            self.generation = counted(journal, number)?;
+            fault::point(fault::Side::Amid, act);
+            self.mark()?;
             Ok(done)
         })
     }
+}
+
+/// Begins a journal, above everything that was written in this folder before. The mark comes first: a journal without one is
+/// a copy from elsewhere, and a mark without its journal does no harm.
+fn birth(
+    db: &mut Connection,
+    dir: &Path,
+    before: Option<Mark>,
+    height: u32,
+) -> Result<(), JournalError> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sql = "INSERT INTO journal (id, born) VALUES (1, ?1)";
+    transaction.execute(sql, [height])?;
+    let first = before.map_or(1, |mark| mark.generation.saturating_add(1));
+    // SQLite seeds its generator from the operating system's. It is a name, not a secret.
+    let sql = "INSERT INTO generation (id, journal, number) VALUES (1, randomblob(16), ?1) RETURNING journal, number";
+    let first = [payments::integer(first)?];
+    let (journal, number) =
+        transaction.query_row(sql, first, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    counted(journal, number)?.write(dir)?;
+    fault::point(fault::Side::Amid, "journal: birth");
+    Ok(transaction.commit()?)
+}
+
+/// SQLite's integers are signed.
+fn counted(journal: mark::Name, number: i64) -> Result<Mark, JournalError> {
+    let generation =
+        u64::try_from(number).map_err(|_| JournalError::Corrupt(format!("generation {number}")))?;
+    Ok(Mark {
+        journal,
+        generation,
+    })
 }

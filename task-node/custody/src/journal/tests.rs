@@ -14,6 +14,9 @@ use proptest::prelude::*;
 use work::UnixTime;
 
 use super::*;
+use crate::sqlite::FileError;
+
+mod copies;
 
 const COST: Cost = Cost {
     fee: Amount::from_sat(700),
@@ -106,6 +109,9 @@ fn a_journal_is_born_once() {
         "UPDATE journal SET born = 0",
         "DELETE FROM journal",
         "INSERT INTO journal (id, born) VALUES (2, 0)",
+        "UPDATE generation SET number = number - 1",
+        "UPDATE generation SET number = number + 1, journal = zeroblob(16)",
+        "DELETE FROM generation",
     ] {
         assert!(db.execute(forget, ()).is_err(), "{forget}");
     }
@@ -242,7 +248,10 @@ fn a_newer_or_foreign_file_is_left_alone() {
     drop(db);
     let newer = Journal::open(dir.path(), 1).unwrap_err();
     assert!(
-        matches!(newer, JournalError::TooNew { found: 99, .. }),
+        matches!(
+            newer,
+            JournalError::File(FileError::TooNew { found: 99, .. })
+        ),
         "{newer}"
     );
     std::fs::write(dir.path().join("journal.sqlite"), vec![0x55; 8192]).unwrap();
@@ -250,7 +259,10 @@ fn a_newer_or_foreign_file_is_left_alone() {
         let _ = std::fs::remove_file(dir.path().join(format!("journal.sqlite{side}")));
     }
     let foreign = Journal::open(dir.path(), 1).unwrap_err();
-    assert!(matches!(foreign, JournalError::NotAJournal(_)), "{foreign}");
+    assert!(
+        matches!(foreign, JournalError::File(FileError::Other(_))),
+        "{foreign}"
+    );
 }
 
 #[derive(Debug, Clone)]

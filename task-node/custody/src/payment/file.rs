@@ -4,8 +4,9 @@ use std::str::FromStr as _;
 
 use bitcoin::Psbt;
 
-/// The most a file may hold: 200 inputs, each with a large coinbase transaction, take a tenth of it.
-const MAX_LEN: usize = 16 << 20;
+/// The most bytes a file may hold, in base64: a sweep of as many inputs as nodes relay, some 950, each with a coinbase
+/// transaction of 4,000 bytes, takes a third of it.
+pub const MAX_PSBT_FILE: usize = 16 << 20;
 
 /// The first bytes of a binary file (BIP174).
 const MAGIC: &[u8] = b"psbt\xff";
@@ -30,7 +31,7 @@ pub enum FileError {
 /// # Errors
 /// [`FileError`].
 pub fn read_psbt(content: &[u8]) -> Result<Psbt, FileError> {
-    if content.len() > MAX_LEN {
+    if content.len() > MAX_PSBT_FILE {
         return Err(FileError::Length(content.len()));
     }
     if content.starts_with(MAGIC) {

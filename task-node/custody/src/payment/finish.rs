@@ -1,10 +1,10 @@
 //! From signed parts to a transaction that Bitcoin's own consensus code accepts.
 
 use bitcoin::secp256k1::Secp256k1;
-use bitcoin::{EcdsaSighashType, OutPoint, Psbt, Transaction};
+use bitcoin::{EcdsaSighashType, OutPoint, Psbt, Transaction, Witness};
 use miniscript::psbt::PsbtExt as _;
 
-use super::{PlanError, build, sign};
+use super::{PlanError, build, sign, witness};
 use crate::setup::Setup;
 use crate::view::{BitcoinView, Coin};
 
@@ -83,7 +83,8 @@ pub enum FinishError {
 }
 
 /// Puts the signatures of several files of one transaction together. All but signatures comes from the first one; every
-/// signature must be valid by what the first one says of coins.
+/// signature must be valid by what the first one says of coins and keys, and one that nodes relay. A file that a wallet has
+/// finished is taken apart; it comes after one that still says which keys there are.
 ///
 /// # Errors
 /// [`CombineError`].
@@ -91,7 +92,11 @@ pub fn combine(psbts: &[Psbt]) -> Result<Psbt, CombineError> {
     let Some((first, others)) = psbts.split_first() else {
         return Err(CombineError::Nothing);
     };
-    sign::check_signatures(first).map_err(|reason| CombineError::Signature { file: 1, reason })?;
+    let mut first = first.clone();
+    let witnesses = finished(&first);
+    take_apart(&mut first, &witnesses)
+        .and_then(|()| sign::check_signatures(&first))
+        .map_err(|reason| CombineError::Signature { file: 1, reason })?;
     let mut result = first.clone();
     for (file, other) in (2..).zip(others) {
         if other.unsigned_tx != first.unsigned_tx || other.inputs.len() != first.inputs.len() {
@@ -117,20 +122,45 @@ pub fn combine(psbts: &[Psbt]) -> Result<Psbt, CombineError> {
             }
             own.partial_sigs.clone_from(&theirs.partial_sigs);
         }
+        take_apart(&mut checked, &finished(other))
+            .map_err(|reason| CombineError::Signature { file, reason })?;
         sign::check_signatures(&checked)
             .map_err(|reason| CombineError::Signature { file, reason })?;
-        for (own, theirs) in result.inputs.iter_mut().zip(&other.inputs) {
+        for (own, theirs) in result.inputs.iter_mut().zip(checked.inputs) {
             // A key signs one transaction in many valid ways; the first is as good as any.
-            for (key, signature) in &theirs.partial_sigs {
-                own.partial_sigs.entry(*key).or_insert(*signature);
-            }
-            if own.final_script_witness.is_none() {
-                own.final_script_witness
-                    .clone_from(&theirs.final_script_witness);
+            for (key, signature) in theirs.partial_sigs {
+                own.partial_sigs.entry(key).or_insert(signature);
             }
         }
     }
     Ok(result)
+}
+
+/// The witnesses of a wallet that has finished its file by itself.
+fn finished(psbt: &Psbt) -> Vec<Option<Witness>> {
+    let inputs = psbt.inputs.iter();
+    inputs
+        .map(|input| input.final_script_witness.clone())
+        .collect()
+}
+
+/// Puts the signatures of witnesses where those of custodians are.
+fn take_apart(psbt: &mut Psbt, witnesses: &[Option<Witness>]) -> Result<(), String> {
+    if witnesses.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let messages = sign::messages(psbt);
+    let inputs = psbt.inputs.iter_mut().zip(messages).zip(witnesses);
+    for (n, ((input, message), witness)) in inputs.enumerate() {
+        input.final_script_witness = None;
+        let Some(witness) = witness else { continue };
+        let found = witness::signatures(input, message.as_ref(), witness)
+            .map_err(|reason| format!("input {n}: {reason}"))?;
+        for (key, signature) in found {
+            input.partial_sigs.entry(key).or_insert(signature);
+        }
+    }
+    Ok(())
 }
 
 fn differ<T: PartialEq>(own: &Option<T>, theirs: &Option<T>) -> bool {
@@ -148,20 +178,14 @@ pub fn finalize(
 ) -> Result<Transaction, FinishError> {
     let coins = coins(&psbt.unsigned_tx, bitcoin)?;
     let mut own = build::psbt(setup, bitcoin, &coins, psbt.unsigned_tx.clone(), None)?;
-    let mut witnesses = Vec::new();
     for (own, given) in own.inputs.iter_mut().zip(&psbt.inputs) {
         own.partial_sigs.clone_from(&given.partial_sigs);
-        witnesses.push(given.final_script_witness.clone());
     }
+    take_apart(&mut own, &finished(psbt)).map_err(FinishError::Signature)?;
     sign::check_signatures(&own).map_err(FinishError::Signature)?;
     let secp = Secp256k1::verification_only();
     let mut transaction = psbt.unsigned_tx.clone();
-    for (n, (input, given)) in transaction.input.iter_mut().zip(witnesses).enumerate() {
-        // What a wallet finalized by itself is taken as it is: consensus code judges it below.
-        if let Some(witness) = given {
-            input.witness = witness;
-            continue;
-        }
+    for (n, input) in transaction.input.iter_mut().enumerate() {
         let (have, need) = (own.inputs[n].partial_sigs.len(), setup.threshold());
         if have < need {
             return Err(FinishError::Incomplete {

@@ -35,12 +35,13 @@ mod sign;
 mod split;
 mod transfer;
 mod weight;
+mod witness;
 
 use bitcoin::{Amount, FeeRate, Transaction};
 use k2_interface::state::MAX_PROOF;
 
 pub use describe::{Description, describe};
-pub use file::{FileError, read_psbt};
+pub use file::{FileError, MAX_PSBT_FILE, read_psbt};
 pub use finish::{CombineError, FinishError, combine, finalize, verify};
 pub use history::History;
 pub use plan::{Plan, PlanError, PlanInput, Reason, Waiting, plan};

@@ -5,6 +5,7 @@ use bitcoin::sighash::SighashCache;
 use bitcoin::{EcdsaSighashType, Psbt};
 
 use super::Reviewed;
+use super::witness::has_high_s;
 use crate::journal::Cost;
 use crate::keys::{CustodianKey, SigningError};
 use crate::view::Payment;
@@ -129,7 +130,7 @@ pub(super) fn messages(psbt: &Psbt) -> Vec<Option<Message>> {
         .collect()
 }
 
-/// Whether every signature is valid, covers everything, and is by a key that the input names.
+/// Whether every signature is valid, covers everything, is relayed by nodes, and is by a key that the input names.
 ///
 /// # Errors
 /// A sentence about the first that is not.
@@ -146,6 +147,12 @@ pub(super) fn check_signatures(psbt: &Psbt) -> Result<(), String> {
             };
             if signature.sighash_type != EcdsaSighashType::All {
                 return Err(format!("{fingerprint} signed input {n} in part only"));
+            }
+            if has_high_s(signature) {
+                return Err(format!(
+                    "the signature of {fingerprint} for input {n} has a high S (BIP146), so no node would relay the \
+                     payment: have it signed anew, by another program or device"
+                ));
             }
             let valid = message.as_ref().is_some_and(|message| {
                 let verified = secp.verify_ecdsa(message, &signature.signature, &key.inner);

@@ -4,11 +4,12 @@
 //! wallet.json      {"format":1,"network":"regtest","descriptor":"wsh(...)#checksum","birthday":800000}
 //! wallet.sqlite    what the chain says; can be made anew
 //! journal.sqlite   what was intended and signed; cannot
+//! generation.json  which journal that is, and how many writes it has seen: tells an old copy of it
 //! wallet.lock      held while the folder is in use
 //! ```
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bitcoin::Network;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WatchError;
 use crate::Setup;
+use crate::disk::{private, write_whole};
 
 /// The format that is written.
 const FORMAT: u64 = 1;
@@ -159,14 +161,6 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
 /// Two processes with one journal could each take a coin to be free.
 fn lock(path: &Path) -> Result<File, WatchError> {
     let name = path.join(LOCK_FILE);
@@ -181,21 +175,6 @@ fn lock(path: &Path) -> Result<File, WatchError> {
             what: format!("cannot lock {}", name.display()),
             source,
         }),
-    }
-}
-
-/// All of it or nothing, whenever the power fails.
-fn write_whole(dir: &Path, file: &Path, text: &str) -> std::io::Result<()> {
-    let new = file.with_extension("json.new");
-    let mut handle = private().truncate(true).open(&new)?;
-    handle.write_all(text.as_bytes())?;
-    handle.write_all(b"\n")?;
-    handle.sync_all()?;
-    std::fs::rename(&new, file)?;
-    match File::open(dir).and_then(|dir| dir.sync_all()) {
-        // Some file systems cannot sync a folder.
-        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
-        other => other,
     }
 }
 

@@ -197,6 +197,13 @@ impl World {
 
     /// Spends coins of the wallet by a transaction that is mined at once.
     pub fn spend(&self, coins: &[OutPoint], outputs: Vec<TxOut>) -> Transaction {
+        let transaction = self.signed(coins, outputs);
+        self.node.mine_exactly(&elsewhere(), &[&transaction]);
+        transaction
+    }
+
+    /// A transaction that spends coins of the wallet.
+    pub fn signed(&self, coins: &[OutPoint], outputs: Vec<TxOut>) -> Transaction {
         use miniscript::psbt::PsbtExt as _;
 
         let (view, secp) = (self.view(), bitcoin::secp256k1::Secp256k1::new());
@@ -214,9 +221,7 @@ impl World {
             key(u8::try_from(number).unwrap()).sign(&mut psbt).unwrap();
         }
         psbt.finalize_mut(&secp).unwrap();
-        let transaction = psbt.extract(&secp).unwrap();
-        self.node.mine_exactly(&elsewhere(), &[&transaction]);
-        transaction
+        psbt.extract(&secp).unwrap()
     }
 
     /// Change, at an index of its keychain.

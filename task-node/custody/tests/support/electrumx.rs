@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Regtest;
 
-/// The environment variable that names the program: `electrumx_server` of `pip install "e-x<2" plyvel`.
+/// The environment variable that names the program: `electrumx_server` of the PyPI package `e-x`, below version 2.
 const BINARY_ENV: &str = "ORCAPOOL_ELECTRUMX";
 
 /// Killed when the test ends.
@@ -21,7 +21,7 @@ impl ElectrumX {
     pub fn start(node: &Regtest) -> Self {
         let binary = std::env::var_os(BINARY_ENV).map(PathBuf::from);
         let binary = binary.unwrap_or_else(|| {
-            panic!("{BINARY_ENV} is not set: `pip install 'e-x<2' plyvel`, and set it to the path of electrumx_server")
+            panic!("{BINARY_ENV} is not set: run scripts/test, which gets ElectrumX, or in bash `. scripts/lib.sh; use_cache; use_electrumx`")
         });
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())

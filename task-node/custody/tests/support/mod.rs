@@ -4,6 +4,7 @@
 
 pub mod custodian;
 pub mod electrumx;
+pub mod esplora;
 pub mod regtest;
 
 pub use custodian::{Custodian, Spendable, spend};

@@ -9,15 +9,15 @@ use anyhow::Context as _;
 use bitcoin::Psbt;
 use custody::fault::{self, Side};
 use custody::journal::Journal;
-use custody::payment::{Description, Known, Limits, combine, describe, read_psbt};
+use custody::payment::{Description, Known, Limits, MAX_PSBT_FILE, combine, describe, read_psbt};
 use custody::{BitcoinView, K2View, Payment, Setup};
 
 use super::session::Session;
 use crate::cli::{CombinePsbtArgs, CustodyArgs, PsbtCommand, ShowPsbtArgs};
 use crate::commands::output;
 
-/// More than `read_psbt` takes: a larger file is not read whole.
-const MAX_FILE: u64 = 32 << 20;
+/// One byte more than `read_psbt` takes: a larger file is not read whole.
+const MAX_FILE: u64 = MAX_PSBT_FILE as u64 + 1;
 
 pub(crate) async fn run(common: &CustodyArgs, command: &PsbtCommand) -> anyhow::Result<ExitCode> {
     match command {
