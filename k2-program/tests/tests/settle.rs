@@ -4,7 +4,9 @@
 
 use bitcoin::{Transaction, TxOut};
 use k2_interface::bitcoin::RedeemIds;
-use k2_interface::state::{Kind, MAX_REORG, PackedScript, Record, Redemption, RedemptionState};
+use k2_interface::state::{
+    Kind, MAX_PROOF, MAX_REORG, PackedScript, Record, Redemption, RedemptionState,
+};
 use k2_interface::{AccountFault, PoolError};
 use k2_tests::bitcoin::{Chain, Proof, Template, data_output, output, payment, somebodys_coin};
 use k2_tests::minting::{REWARD, REWARDED};
@@ -380,4 +382,118 @@ fn one_block_below_the_horizon_is_too_late() {
     k2.walk_down(0, &chain, proof.height);
     let settle = k2.settle(0, &proof.at_cursor(0));
     k2.must_refuse("too late", settle, PoolError::BelowHorizon);
+}
+
+/// A redemption that is paid in a block whose coinbase has so many outputs, of 34 bytes each; and the proof.
+fn paid_beside(story: &str, outputs: usize) -> (World, Proof) {
+    let (mut k2, mut chain, owner) = redeemable(story);
+    assert_eq!(request(&mut k2, owner), 0);
+    let height = chain.push(Template {
+        coinbase: vec![data_output(vec![0x6a; 25]); outputs],
+        transactions: vec![payout(vec![output(&destination(), LEAST), names(&[0])])],
+        ..Template::default()
+    });
+    chain.mine(5);
+    k2.relay_on(&chain);
+    let proof = chain.payment_proof(height, 1).in_buffer(0);
+    (k2, proof)
+}
+
+/// Whoever finds the block with a payout chooses how long its coinbase is. If that made the payout unprovable, the holder would
+/// have his bitcoin and be refunded.
+#[test]
+fn a_coinbase_of_12_kb_hides_no_payout() {
+    let (mut k2, proof) = paid_beside("settle/long_coinbase", 350);
+    assert!(proof.bytes.len() > 12_000);
+    k2.fill_buffer(0, &proof.bytes);
+    // Where the coinbase stands: the last sibling follows it.
+    let coinbase_at = proof.bytes.len() - 32 - 350 * 34 - 60;
+    for (at, error) in [
+        (4, PoolError::NotCoinbase),
+        (40, PoolError::NotCoinbase),
+        (0, PoolError::WrongMerkleRoot),
+        (6_000, PoolError::WrongMerkleRoot),
+    ] {
+        let mut bytes = proof.bytes.clone();
+        bytes[coinbase_at + at] ^= 1;
+        k2.place_buffer(1, &bytes, bytes.len());
+        let settle = k2.settle(0, &proof.clone().in_buffer(1));
+        k2.must_refuse("another coinbase", settle, error);
+        let close = k2.close_buffer(1);
+        k2.send("its buffer is closed", close).must_succeed();
+    }
+    let settle = k2.settle(0, &proof);
+    k2.send_within(2 * SETTLE, "it is settled", settle)
+        .must_succeed();
+    assert_eq!(k2.config().totals.burned.get(), BTC);
+}
+
+#[test]
+fn a_coinbase_as_long_as_a_block_hides_no_payout() {
+    for (story, outputs, length) in [
+        ("settle/coinbase_of_900_kb", 26_500, 901_000),
+        ("settle/coinbase_of_a_block", 29_390, 999_000),
+    ] {
+        let (mut k2, proof) = paid_beside(story, outputs);
+        assert!(proof.bytes.len() > length, "{}", proof.bytes.len());
+        assert!(proof.bytes.len() <= MAX_PROOF as usize);
+        k2.place_buffer(0, &proof.bytes, proof.bytes.len() - 500);
+        let settle = k2.settle(0, &proof);
+        k2.must_refuse("not all of it", settle.clone(), PoolError::BufferIncomplete);
+        k2.write_on(0, &proof.bytes);
+        let step = k2.k2.step("it is settled").instruction(settle.into());
+        let step = step.compute_limit(1_400_000).ceiling(1_050_000);
+        step.send().must_succeed();
+        assert_eq!(redemption(&k2, 0).state, RedemptionState::Settled as u8);
+        let close = k2.close_buffer(0);
+        k2.send("the buffer is closed", close).must_succeed();
+    }
+}
+
+/// The payouts of one transaction have one proof: it is written once, and each transaction settles as many as fit.
+#[test]
+fn a_hundred_redemptions_are_settled_from_one_buffer() {
+    const EACH: u64 = 1_000_000;
+    // A client, whose payer pays the fee too, has room for one more.
+    const FIT: usize = 7;
+    let (mut k2, mut chain, owner) = redeemable("settle/hundred");
+    let script = |id: u64| scripts::p2wsh(&format!("wallet {id}"));
+    let ids: Vec<u64> = (0..100).collect();
+    for id in &ids {
+        let request = k2.request_redeem(owner, EACH, MAX_FEE, script(*id));
+        k2.send("a redemption is requested", request).must_succeed();
+    }
+    let mut outputs: Vec<_> = ids
+        .iter()
+        .map(|id| output(&script(*id), EACH - MAX_FEE))
+        .collect();
+    outputs.push(output(&scripts::p2wsh("change"), BTC));
+    outputs.push(names(&ids));
+    let coins = (0..50).map(|coin| somebodys_coin(&format!("custody's {coin}")));
+    let height = chain.include(vec![payment(&coins.collect::<Vec<_>>(), outputs)]);
+    chain.mine(5);
+    k2.relay_on(&chain);
+    let proof = chain.payment_proof(height, 1).in_buffer(0);
+    let before = k2.config().totals;
+    k2.fill_buffer(0, &proof.bytes);
+    let mut transactions = 0;
+    for some in ids.chunks(FIT) {
+        let settle = |id: &u64| k2.settle(*id, &proof.clone().vout(*id as u32)).into();
+        let settles: Vec<_> = some.iter().map(settle).collect();
+        let step = k2.k2.step("some are settled").instructions(settles);
+        let step = step.compute_limit(1_400_000).ceiling(100_000 * FIT as u64);
+        step.send().must_succeed();
+        transactions += 1;
+    }
+    assert_eq!(transactions, 15);
+    let close = k2.close_buffer(0);
+    k2.send("the buffer is closed", close).must_succeed();
+    for id in ids {
+        let redemption = redemption(&k2, id);
+        assert_eq!(redemption.state, RedemptionState::Settled as u8);
+        assert_eq!(redemption.payout_vout.get(), id as u32);
+    }
+    let after = k2.config().totals;
+    assert_eq!(after.burned.get(), before.burned.get() + 100 * EACH);
+    assert_eq!(after.escrowed.get(), 0);
 }
