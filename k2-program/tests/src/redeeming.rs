@@ -31,10 +31,15 @@ impl World {
         (k2, chain, owner)
     }
 
-    /// So many redemptions, from 0 on, and the block with the one transaction that pays them all, in whose place 1 it stands,
-    /// six confirmations deep; its coinbase pays these outputs. Returns its height.
+    /// So many redemptions, from 0 on, and a block, six confirmations deep, whose transaction 1 pays them all out of so many
+    /// coins; its coinbase pays these outputs. Returns its height.
     #[track_caller]
-    pub fn paid_in_one(story: &str, redemptions: u64, coinbase: Vec<TxOut>) -> (Self, Chain, u32) {
+    pub fn paid_in_one(
+        story: &str,
+        redemptions: u64,
+        coins: u64,
+        coinbase: Vec<TxOut>,
+    ) -> (Self, Chain, u32) {
         let (mut k2, mut chain, owner) = Self::redeemable(story);
         for id in 0..redemptions {
             let request = k2.request_redeem(owner, EACH, MAX_FEE, wallet(id));
@@ -42,7 +47,7 @@ impl World {
         }
         let height = chain.push(Template {
             coinbase,
-            transactions: vec![pays_all(redemptions)],
+            transactions: vec![pays_all(redemptions, coins)],
             ..Template::default()
         });
         chain.mine(5);
@@ -67,10 +72,10 @@ fn wallet(id: u64) -> PackedScript {
     scripts::p2wsh(&format!("wallet {id}"))
 }
 
-/// The payout of the redemptions from 0 on, as custody makes it: one coin for two of them, change, and their ids.
-fn pays_all(redemptions: u64) -> Transaction {
+/// The payout of the redemptions from 0 on, as custody makes it: with change, and their ids.
+fn pays_all(redemptions: u64, coins: u64) -> Transaction {
     let ids: Vec<u64> = (0..redemptions).collect();
-    let coins: Vec<_> = (0..redemptions.div_ceil(2))
+    let coins: Vec<_> = (0..coins)
         .map(|coin| somebodys_coin(&format!("custody's {coin}")))
         .collect();
     let mut outputs: Vec<_> = ids
