@@ -55,6 +55,22 @@ impl World {
         (k2, chain, height)
     }
 
+    /// One redemption more, with this id, and its payout in a block of its own. Returns the height.
+    #[track_caller]
+    pub fn pays_another(&mut self, chain: &mut Chain, owner: Pubkey, id: u64) -> u32 {
+        let request = self.request_redeem(owner, EACH, MAX_FEE, wallet(id));
+        self.send("a redemption is requested", request)
+            .must_succeed();
+        let outputs = vec![
+            output(&wallet(id), EACH - MAX_FEE),
+            data_output(RedeemIds::encode(&[id]).unwrap()),
+        ];
+        let height = chain.include(vec![payment(&[somebodys_coin("another")], outputs)]);
+        chain.mine(5);
+        self.relay_on(chain);
+        height
+    }
+
     /// A redemption.
     #[track_caller]
     pub fn redemption(&self, id: u64) -> Redemption {

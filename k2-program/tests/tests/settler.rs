@@ -191,6 +191,32 @@ async fn one_that_is_refused_holds_up_no_other() {
     story.must_be_settled(30).await;
 }
 
+/// Who cannot pay the rent of a very long proof can still settle the others.
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_costs_too_much_holds_up_no_other() {
+    let (mut k2, mut chain, height) = World::paid_in_one("settler/poor", 3, 2, padding(26_500));
+    let owner = k2.somebody("owner");
+    let other = k2.pays_another(&mut chain, owner, 3);
+    let story = Story::of(&mut k2, chain);
+    story
+        .cluster
+        .set_lamports(&payer().address(), 1_000_000_000);
+    let settled = story.settler().settle_all().await.unwrap();
+    let heights: Vec<_> = settled
+        .iter()
+        .map(|settled| settled.payout.height)
+        .collect();
+    assert_eq!(heights, [other, height, height, height]);
+    assert!(settled[0].signature.is_some());
+    for poor in &settled[1..] {
+        let waiting = poor.waiting.as_deref().unwrap();
+        assert!(
+            waiting.contains("the payer has too few lamports"),
+            "{waiting}"
+        );
+    }
+}
+
 /// A miner who hides a payout behind his coinbase: the client writes all of it, and gets its rent back.
 #[tokio::test(start_paused = true)]
 async fn a_huge_coinbase_takes_longer_and_costs_the_fees() {

@@ -5,6 +5,8 @@
 //! proof fits the transaction?  no: OpenBuffer, WriteBuffer until it is whole
 //! use it, as often in one transaction as fits; close the buffer
 //! ```
+//!
+//! Before any of it: the block needs its confirmations, unless the proof is so long that its upload should not wait for them.
 
 use k2_interface::K2Address;
 use k2_interface::instruction::MAX_HEADERS;
@@ -14,6 +16,10 @@ use super::job::Job;
 use crate::instructions::Anchoring;
 use crate::pda::Program;
 use crate::transaction::{Draft, MAX_TRANSACTION, MAX_UNITS};
+
+/// A proof of so many bytes is uploaded while its block still waits for confirmations: one as long as a block takes a thousand
+/// transactions, one after the other, and a redemption whose time is running out would be refunded meanwhile.
+const LONG_PROOF: usize = 50_000;
 
 /// Compute units that are allowed for one use besides hashing its proof, twice at half a unit a byte. The dearest measured
 /// in 1.14 is below 50,000, and the search for a record's address varies by some 1,500 a try.
@@ -141,12 +147,14 @@ pub fn next(
     }
     let (height, relay) = (job.height, &observed.relay);
     let confirmations = relay.confirmations(height);
-    if confirmations < job.confirmations {
-        return Err(NoWay::Immature {
-            height,
-            confirmations,
-            required: job.confirmations,
-        });
+    let immature = NoWay::Immature {
+        height,
+        confirmations,
+        required: job.confirmations,
+    };
+    let is_mature = confirmations >= job.confirmations;
+    if !is_mature && (confirmations == 0 || job.proof().len() < LONG_PROOF) {
+        return Err(immature);
     }
     let same = |hash: &[u8; 32]| {
         if *hash == job.block_hash {
@@ -218,6 +226,7 @@ pub fn next(
             offset: written,
             length: piece.min(length - written),
         },
+        (Some(_), Some(_)) if !is_mature => return Err(immature),
         (Some(_), Some(_)) => ProofStep::Use {
             cursor,
             buffer: true,

@@ -126,8 +126,8 @@ impl Settler {
         Ok(job.map_err(ProveError::from)?)
     }
 
-    /// Settles payouts. One that waits for confirmations is reported as waiting, and so is one that cannot be proved or that the
-    /// program refuses: it does not hold up the others.
+    /// Settles payouts. One that waits for confirmations is reported as waiting, and so is one that cannot be proved, that the
+    /// program refuses, or whose transaction fails: it does not hold up the others.
     ///
     /// # Errors
     /// [`RedeemError`]; what was settled before stays settled.
@@ -172,6 +172,8 @@ impl Settler {
         let why = match self.prover.prove_each(&job, &mut done).await {
             Ok(()) => None,
             Err(ProveError::NoWay(no_way)) => Some(no_way.to_string()),
+            // As where the payer cannot pay the rent of a very long proof; for another one he may.
+            Err(ProveError::Send(error)) if error.failure().is_some() => Some(error.to_string()),
             Err(error) => return Err(error.into()),
         };
         Ok((done.uses, why))

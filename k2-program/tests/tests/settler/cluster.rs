@@ -135,6 +135,15 @@ impl Cluster {
         self.state().meanwhile = Some((after, transactions));
     }
 
+    pub(crate) fn set_lamports(&self, address: &K2Address, lamports: u64) {
+        let account = solana_account::Account {
+            lamports,
+            ..solana_account::Account::default()
+        };
+        let mut state = self.state();
+        state.svm.set_account(pubkey(address), account).unwrap();
+    }
+
     pub(crate) fn lamports(&self, address: &K2Address) -> u64 {
         let account = self.state().svm.get_account(&pubkey(address));
         account.map_or(0, |account| account.lamports)
