@@ -380,7 +380,7 @@ fn a_coinbase_begins_as_one() {
         };
         assert_eq!(verify_payment(&bytes), Err(wanted), "byte {at}");
     }
-    let mut witness = honest.clone();
+    let mut witness = honest;
     witness[coinbase_at + 4..coinbase_at + 6].copy_from_slice(&[0, 1]);
     assert_eq!(
         PaymentProof::parse(&witness),
