@@ -15,6 +15,8 @@ enum Input<'a> {
     Changed {
         payments: u8,
         index: u8,
+        /// What follows the coinbase's null input: only a payment's proof takes any bytes there.
+        rest: Option<&'a [u8]>,
         /// Position and what the byte there is changed by.
         changes: Vec<(u16, u8)>,
         cut: u8,
@@ -66,7 +68,7 @@ fn proven(bytes: &[u8]) -> Vec<Proven<'_>> {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let (payments, index, changes, cut, add) = match input {
+    let (payments, index, rest, changes, cut, add) = match input {
         Input::Bytes(bytes) => {
             proven(bytes);
             return;
@@ -74,12 +76,20 @@ fuzz_target!(|input: Input<'_>| {
         Input::Changed {
             payments,
             index,
+            rest,
             changes,
             cut,
             add,
-        } => (payments, index, changes, cut, add),
+        } => (payments, index, rest, changes, cut, add),
     };
-    let mut transactions = vec![transaction(OutPoint::null())];
+    let mut coinbase = transaction(OutPoint::null());
+    // 64 bytes are no coinbase beside a payment, and less than 60 none at all.
+    let rest = rest.filter(|rest| rest.len() >= 19 && rest.len() != 23);
+    if let Some(rest) = rest {
+        coinbase.truncate(41);
+        coinbase.extend_from_slice(rest);
+    }
+    let mut transactions = vec![coinbase];
     transactions.extend((0..u32::from(payments % 32)).map(|vout| {
         transaction(OutPoint {
             vout,
@@ -96,6 +106,12 @@ fuzz_target!(|input: Input<'_>| {
         .copy_from_slice(&merkle::root_from_branch(&txids[0], 0, &first, sha256).unwrap());
 
     let index = u32::from(index) % transactions.len() as u32;
+    if index == 0 && rest.is_some() {
+        if let Ok(bytes) = CoinbaseProof::encode(&header, &transactions[0], &first) {
+            assert!(proven(&bytes).iter().all(|proven| proven.txid == txids[0]));
+        }
+        return;
+    }
     let mut bytes = if index == 0 {
         CoinbaseProof::encode(&header, &transactions[0], &first).unwrap()
     } else {

@@ -58,6 +58,13 @@ pub struct AccountData {
     pub data: Vec<u8>,
 }
 
+impl AccountData {
+    fn cut(mut self, length: usize) -> Self {
+        self.data.truncate(length);
+        self
+    }
+}
+
 /// An answer and the slot it is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At<T> {
@@ -167,6 +174,31 @@ pub trait K2: fmt::Debug + Send + Sync {
         filters: &[AccountFilter],
         commitment: Commitment,
     ) -> Result<Vec<(K2Address, AccountData)>, K2Error>;
+
+    /// The first `length` bytes of an account that may be too long to be read whole; fewer where it is shorter. A node that
+    /// has no slices may be asked for all of it, as this does.
+    async fn account_head(
+        &self,
+        address: &K2Address,
+        length: usize,
+        commitment: Commitment,
+    ) -> Result<Option<AccountData>, K2Error> {
+        let account = self.account(address, commitment).await?;
+        Ok(account.map(|account| account.cut(length)))
+    }
+
+    /// [`program_accounts`](Self::program_accounts), of each the first `length` bytes.
+    async fn program_account_heads(
+        &self,
+        program: &K2Address,
+        filters: &[AccountFilter],
+        length: usize,
+        commitment: Commitment,
+    ) -> Result<Vec<(K2Address, AccountData)>, K2Error> {
+        let accounts = self.program_accounts(program, filters, commitment).await?;
+        let cut = |(address, account): (K2Address, AccountData)| (address, account.cut(length));
+        Ok(accounts.into_iter().map(cut).collect())
+    }
 
     /// A blockhash to sign with.
     async fn latest_blockhash(&self, commitment: Commitment) -> Result<LatestBlockhash, K2Error>;

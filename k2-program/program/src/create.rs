@@ -38,6 +38,15 @@ fn create_account(
     }
 }
 
+/// Bytes of an account that is created.
+#[derive(Clone, Copy)]
+struct Size {
+    /// Those it gets.
+    now: usize,
+    /// Those whose rent is paid.
+    paid: usize,
+}
+
 impl<'a, 'info> Slot<'a, 'info> {
     /// Checks that this is the derived address of these seeds, and returns its bump.
     ///
@@ -49,7 +58,8 @@ impl<'a, 'info> Slot<'a, 'info> {
         Ok(bump)
     }
 
-    /// Creates the account at its derived address, with the head written and all else zero.
+    /// Creates the account at its derived address, with the head written and all else zero. `tail`: how many bytes it will
+    /// grow by, whose rent is paid now.
     ///
     /// # Errors
     /// [`AccountFault::WrongAddress`], [`AccountFault::AlreadyInitialized`], or what the system program answers, as when
@@ -63,13 +73,11 @@ impl<'a, 'info> Slot<'a, 'info> {
         tail: usize,
     ) -> Result<RefMut<'a, T>> {
         let bump = self.require_derived(context.program_id, seeds)?;
-        self.create_raw(
-            payer,
-            context.program_id,
-            seeds,
-            bump,
-            size_of::<T>().saturating_add(tail),
-        )?;
+        let size = Size {
+            now: size_of::<T>(),
+            paid: size_of::<T>().saturating_add(tail),
+        };
+        self.allocate(payer, context.program_id, seeds, bump, size)?;
         let data = self.info.try_borrow_mut_data()?;
         RefMut::filter_map(data, |data| state::create(data, kind, bump).ok())
             .map_err(|_| self.fault(AccountFault::AlreadyInitialized))
@@ -87,6 +95,21 @@ impl<'a, 'info> Slot<'a, 'info> {
         bump: u8,
         size: usize,
     ) -> Result<()> {
+        let size = Size {
+            now: size,
+            paid: size,
+        };
+        self.allocate(payer, owner, seeds, bump, size)
+    }
+
+    fn allocate(
+        &self,
+        payer: &Slot<'a, 'info>,
+        owner: &Pubkey,
+        seeds: &[&[u8]],
+        bump: u8,
+        size: Size,
+    ) -> Result<()> {
         self.require(self.is_empty(), AccountFault::AlreadyInitialized)?;
         let bump = [bump];
         let mut signer: [&[u8]; MAX_SEEDS] = [&[]; MAX_SEEDS];
@@ -99,11 +122,12 @@ impl<'a, 'info> Slot<'a, 'info> {
         }
         let signer = signer.get(..=count).unwrap_or_default();
 
-        let rent = Rent::get()?.minimum_balance(size);
+        let rent = Rent::get()?.minimum_balance(size.paid);
+        let space = size.now as u64;
         let (from, new) = (payer.info, self.info);
         let held = new.lamports();
         if held == 0 {
-            let create = create_account(from.key, new.key, rent, size as u64, owner);
+            let create = create_account(from.key, new.key, rent, space, owner);
             invoke_signed(&create, &[from.clone(), new.clone()], &[signer])?;
             return Ok(());
         }
@@ -117,7 +141,7 @@ impl<'a, 'info> Slot<'a, 'info> {
             )?;
         }
         invoke_signed(
-            &system::allocate(new.key, size as u64),
+            &system::allocate(new.key, space),
             core::slice::from_ref(new),
             &[signer],
         )?;

@@ -19,6 +19,7 @@
 //! - [`World`] - the chain, who is there, and all instructions
 //! - [`bitcoin`] - chains to relay and to prove from
 //! - [`minting`] - pools with coins on their way
+//! - [`redeeming`] - pools with redemptions that are paid
 //! - [`rewards`] - reward lists and their proofs
 //! - [`valid`], [`matrix`] - a right call of every instruction, and every way to make it wrong
 //! - [`walk`] - thousands of random steps beside a model
@@ -35,6 +36,7 @@ pub mod matrix;
 pub mod minting;
 mod pool;
 pub mod proving;
+pub mod redeeming;
 pub mod rewards;
 pub mod scripts;
 pub mod valid;

@@ -3,9 +3,10 @@
 use k2_interface::bitcoin::linked;
 use k2_interface::instruction::{self as args, Instruction, MAX_HEADERS, ProveOutput};
 use k2_interface::pda;
-use k2_interface::state::{EpochSlot, Kind, RING, Record, Relay};
+use k2_interface::state::{Buffer, EpochSlot, Kind, RING, Record, Relay};
 use scenario::Outcome;
 use solana_pubkey::Pubkey;
+use zerocopy::IntoBytes as _;
 
 use crate::bitcoin::{Chain, Proof, sha256};
 use crate::{Call, Sent, World};
@@ -201,8 +202,29 @@ impl World {
     pub fn fill_buffer(&mut self, id: u32, bytes: &[u8]) {
         let open = self.open_buffer(id, bytes.len() as u32, sha256(&[bytes]));
         self.send("a proof is announced", open).must_succeed();
-        let mut offset = 0;
-        for piece in bytes.chunks(PIECE) {
+        self.write_on(id, bytes);
+    }
+
+    /// Announces bytes and lets so many of them stand in the buffer, past every rule of the runtime: the same as
+    /// [`fill_buffer`](Self::fill_buffer) without a thousand steps to tell.
+    #[track_caller]
+    pub fn place_buffer(&mut self, id: u32, bytes: &[u8], written: usize) {
+        let open = self.open_buffer(id, bytes.len() as u32, sha256(&[bytes]));
+        self.send("a proof is announced", open).must_succeed();
+        let key = self.buffer_key(self.payer, id);
+        let mut account = self.k2.account(&key).unwrap();
+        let mut buffer: Buffer = self.read(key, Kind::Buffer);
+        buffer.written = (written as u32).into();
+        account.data = [buffer.as_bytes(), &bytes[..written]].concat();
+        self.k2.set_account(key, account);
+    }
+
+    /// Writes what is missing in a buffer of these bytes.
+    #[track_caller]
+    pub fn write_on(&mut self, id: u32, bytes: &[u8]) {
+        let buffer: Buffer = self.read(self.buffer_key(self.payer, id), Kind::Buffer);
+        let mut offset = buffer.written.get();
+        for piece in bytes[offset as usize..].chunks(PIECE) {
             let write = self.write_buffer(id, offset, piece);
             self.send("a piece is written", write).must_succeed();
             offset += piece.len() as u32;

@@ -23,11 +23,10 @@ fn must_hold(k2: &World, id: u32, bytes: &[u8], written: usize) {
     assert_eq!(buffer.length.get() as usize, bytes.len());
     assert_eq!(buffer.written.get() as usize, written);
     assert_eq!(buffer.sha256, sha256(&[bytes]));
-    let data = k2.k2.data(&key);
-    let (there, free) = data[size_of::<Buffer>()..].split_at(written);
-    assert_eq!(there, &bytes[..written]);
-    assert!(free.iter().all(|byte| *byte == 0));
-    assert_eq!(free.len(), bytes.len() - written);
+    assert_eq!(k2.k2.data(&key)[size_of::<Buffer>()..], bytes[..written]);
+    // What is to be written is paid for.
+    let rent = k2.k2.rent(size_of::<Buffer>() + bytes.len());
+    assert!(k2.k2.lamports(&key) >= rent);
 }
 
 #[track_caller]
@@ -91,17 +90,41 @@ fn a_proof_is_written_in_order() {
 }
 
 #[test]
-fn up_to_ten_thousand_bytes() {
+fn a_buffer_has_a_length() {
     let mut k2 = World::new("buffer/lengths");
     for length in [0, MAX_PROOF + 1, u32::MAX] {
         let open = k2.open_buffer(0, length, [0; 32]);
         must_refuse(&mut k2, "a length", open, PoolError::BadArgument);
     }
-    for length in [1, MAX_PROOF] {
+    // Longer than what one instruction can create.
+    for length in [1, 15_000] {
         let bytes = bytes(length);
         k2.fill_buffer(length, &bytes);
         must_hold(&k2, length, &bytes, bytes.len());
     }
+}
+
+/// As long as a block: it is written to its end, and gives all its rent back.
+#[test]
+fn a_buffer_as_long_as_a_block() {
+    let mut k2 = World::new("buffer/block");
+    let bytes = bytes(MAX_PROOF);
+    let lamports = k2.k2.lamports(&k2.payer);
+    k2.place_buffer(0, &bytes, bytes.len() - 1_000);
+    must_hold(&k2, 0, &bytes, bytes.len() - 1_000);
+    let rent = k2.k2.rent(size_of::<Buffer>() + bytes.len());
+    assert_eq!(k2.k2.lamports(&k2.payer), lamports - rent);
+    let at = MAX_PROOF - 1_000;
+    let write = k2.write_buffer(0, at, &bytes[at as usize..][..800]);
+    k2.send_within(1_000, "a piece", write).must_succeed();
+    let beyond = k2.write_buffer(0, at + 800, &[1; 201]);
+    must_refuse(&mut k2, "beyond the end", beyond, PoolError::BufferRange);
+    k2.write_on(0, &bytes);
+    must_hold(&k2, 0, &bytes, bytes.len());
+    let close = k2.close_buffer(0);
+    k2.send_within(1_000, "it is closed", close).must_succeed();
+    assert!(k2.is_gone(k2.buffer_key(k2.payer, 0)));
+    assert_eq!(k2.k2.lamports(&k2.payer), lamports);
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn a_deposit_that_is_mined_again_is_minted_once() {
     k2.must_have_minted(&before, BTC);
 }
 
-/// 10,000 bytes are the most of a proof and of a transaction.
+/// 10,000 bytes are the most of a transaction.
 #[test]
 fn a_long_deposit_goes_through_a_buffer() {
     let mut outputs = vec![output(&scripts::deposit(), BTC)];

@@ -220,6 +220,13 @@ fn malformed_payment_proofs() {
     let index_at = 82 + tx.len();
     let mut depth = proof.bytes.clone();
     depth[index_at + 4] = 4;
+    let changed = |at: usize, by: u8| {
+        let mut coinbase = coinbase.clone();
+        coinbase[at] ^= by;
+        coinbase
+    };
+    let (version, two_inputs, not_null) = (changed(0, 1), changed(4, 3), changed(40, 1));
+    let witness = [&coinbase[..4], &[0, 1], &coinbase[4..]].concat();
     let bad = [
         // CVE-2012-2459: the last transaction of an odd level stands in its repetition's place too.
         (
@@ -286,7 +293,7 @@ fn malformed_payment_proofs() {
             encode(4, &pad(&branch, [1; 32]), &pad(&coinbase_branch, [1; 32])),
             PoolError::WrongMerkleRoot,
         ),
-        // What stands for the coinbase's length then is in the middle of a hash.
+        // What stands for the coinbase's length then is zeros of its null input.
         ("another depth", depth, PoolError::BadTransactionLength),
         (
             "cut short",
@@ -315,8 +322,33 @@ fn malformed_payment_proofs() {
         ),
         (
             "a coinbase of 64 bytes",
-            raw_payment(&header, &tx, 4, &branch, &[0; 64], &coinbase_branch),
+            raw_payment(&header, &tx, 4, &branch, &coinbase[..64], &coinbase_branch),
             PoolError::BadTransactionLength,
+        ),
+        (
+            "of 59 bytes",
+            raw_payment(&header, &tx, 4, &branch, &coinbase[..59], &coinbase_branch),
+            PoolError::BadTransactionLength,
+        ),
+        (
+            "with its witness",
+            raw_payment(&header, &tx, 4, &branch, &witness, &coinbase_branch),
+            PoolError::BadTransaction,
+        ),
+        (
+            "with two inputs",
+            raw_payment(&header, &tx, 4, &branch, &two_inputs, &coinbase_branch),
+            PoolError::NotCoinbase,
+        ),
+        (
+            "with an input of its own",
+            raw_payment(&header, &tx, 4, &branch, &not_null, &coinbase_branch),
+            PoolError::NotCoinbase,
+        ),
+        (
+            "of another version",
+            raw_payment(&header, &tx, 4, &branch, &version, &coinbase_branch),
+            PoolError::WrongMerkleRoot,
         ),
     ];
     for (step, bytes, error) in bad {
@@ -396,15 +428,14 @@ fn raw_payment(
     coinbase: &[u8],
     coinbase_branch: &[[u8; 32]],
 ) -> Vec<u8> {
-    let length = |bytes: &[u8]| (bytes.len() as u16).to_le_bytes();
     [
         &header[..],
-        &length(tx),
+        &(tx.len() as u16).to_le_bytes(),
         tx,
         &index.to_le_bytes(),
         &[branch.len() as u8],
         branch.as_flattened(),
-        &length(coinbase),
+        &(coinbase.len() as u32).to_le_bytes(),
         coinbase,
         coinbase_branch.as_flattened(),
     ]

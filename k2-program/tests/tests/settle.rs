@@ -4,10 +4,14 @@
 
 use bitcoin::{Transaction, TxOut};
 use k2_interface::bitcoin::RedeemIds;
-use k2_interface::state::{Kind, MAX_REORG, PackedScript, Record, Redemption, RedemptionState};
+use k2_interface::bitcoin::transaction::MAX_TX_LEN;
+use k2_interface::state::{Kind, MAX_PROOF, MAX_REORG, PackedScript, Record, RedemptionState};
 use k2_interface::{AccountFault, PoolError};
-use k2_tests::bitcoin::{Chain, Proof, Template, data_output, output, payment, somebodys_coin};
-use k2_tests::minting::{REWARD, REWARDED};
+use k2_tests::bitcoin::{
+    Chain, Proof, Template, data_output, output, payment, somebodys_coin, stripped,
+};
+use k2_tests::minting::REWARD;
+use k2_tests::redeeming::{EACH, MAX_FEE, padding};
 use k2_tests::rewards::address;
 use k2_tests::{BTC, World, scripts};
 use solana_pubkey::Pubkey;
@@ -15,24 +19,8 @@ use solana_pubkey::Pubkey;
 /// What a settlement may cost in Solana 1.14.
 const SETTLE: u64 = 30_000;
 
-const MAX_FEE: u64 = 10_000;
 /// What a redemption of one BTC pays at least.
 const LEAST: u64 = BTC - MAX_FEE;
-
-/// A pool that has minted a coinbase, of which somebody holds two BTC; and the chain.
-fn redeemable(story: &str) -> (World, Chain, Pubkey) {
-    let (mut k2, chain) = World::matured(story);
-    let mint = k2.mint_coinbase(&chain.coinbase_proof(REWARDED));
-    k2.send("a coinbase is minted", mint).must_succeed();
-    let owner = k2.somebody("owner");
-    let (tokens, _) = k2.associated(owner);
-    let (mint, authority) = (k2.mint_key(), k2.token_authority_key());
-    let vault = k2.vault_key();
-    k2.k2.set_token_account(tokens, mint, owner, 2 * BTC);
-    k2.k2
-        .set_token_account(vault, mint, authority, REWARD - 2 * BTC);
-    (k2, chain, owner)
-}
 
 /// Where the owner wants its BTC.
 fn destination() -> PackedScript {
@@ -50,7 +38,7 @@ fn request(k2: &mut World, owner: Pubkey) -> u64 {
 
 /// The same with a payout for redemption 0 that has six confirmations.
 fn paid(story: &str, transaction: Transaction) -> (World, Chain, Pubkey, Proof) {
-    let (mut k2, mut chain, owner) = redeemable(story);
+    let (mut k2, mut chain, owner) = World::redeemable(story);
     assert_eq!(request(&mut k2, owner), 0);
     let height = chain.include(vec![transaction]);
     chain.mine(5);
@@ -69,16 +57,12 @@ fn names(ids: &[u64]) -> TxOut {
     data_output(RedeemIds::encode(ids).unwrap())
 }
 
-fn redemption(k2: &World, id: u64) -> Redemption {
-    k2.read(k2.redemption_key(id), Kind::Redemption)
-}
-
 #[test]
 fn a_payout_burns_what_was_redeemed() {
     let change = output(&scripts::p2wsh("change"), 7 * BTC);
     let outputs = vec![output(&destination(), LEAST), change, names(&[0])];
     let (mut k2, _, _, proof) = paid("settle/payout", payout(outputs));
-    let (before, open) = (k2.config(), redemption(&k2, 0));
+    let (before, open) = (k2.config(), k2.redemption(0));
     assert_eq!(k2.k2.token_balance(&k2.escrow_key()), BTC);
     let lamports = k2.k2.lamports(&k2.payer);
 
@@ -90,7 +74,7 @@ fn a_payout_burns_what_was_redeemed() {
     wanted.payout_txid = proof.txid;
     wanted.payout_vout = 0.into();
     wanted.paid = LEAST.into();
-    assert_eq!(redemption(&k2, 0), wanted);
+    assert_eq!(k2.redemption(0), wanted);
     let mut wanted = before;
     wanted.totals.burned = BTC.into();
     wanted.totals.escrowed = 0.into();
@@ -132,7 +116,7 @@ fn the_output_must_be_what_was_asked_for() {
     // Custody may pay more; that is not the owner's loss.
     let settle = k2.settle(0, &proof.vout(3));
     k2.send("more than was asked for", settle).must_succeed();
-    let settled = redemption(&k2, 0);
+    let settled = k2.redemption(0);
     assert_eq!(settled.paid.get(), 2 * BTC);
     assert_eq!(settled.payout_vout.get(), 3);
     assert_eq!(k2.config().totals.burned.get(), BTC);
@@ -153,7 +137,7 @@ fn the_payout_must_name_the_redemption() {
         ("in another form", vec![pays(), data_output(long)]),
         ("by no data", vec![pays(), data_output(vec![0x6a])]),
     ];
-    let (mut k2, mut chain, owner) = redeemable("settle/names");
+    let (mut k2, mut chain, owner) = World::redeemable("settle/names");
     request(&mut k2, owner);
     let mut all: Vec<_> = transactions
         .iter()
@@ -175,7 +159,7 @@ fn the_payout_must_name_the_redemption() {
 
 #[test]
 fn a_payout_needs_its_confirmations() {
-    let (mut k2, mut chain, owner) = redeemable("settle/confirmations");
+    let (mut k2, mut chain, owner) = World::redeemable("settle/confirmations");
     request(&mut k2, owner);
     let outputs = vec![output(&destination(), LEAST), names(&[0])];
     let height = chain.include(vec![payout(outputs)]);
@@ -190,13 +174,13 @@ fn a_payout_needs_its_confirmations() {
 
 #[test]
 fn what_was_paid_before_the_request_is_not_for_it() {
-    let (mut k2, mut chain, owner) = redeemable("settle/before_request");
+    let (mut k2, mut chain, owner) = World::redeemable("settle/before_request");
     let outputs = vec![output(&destination(), LEAST), names(&[0])];
     let first = chain.include(vec![payout(outputs.clone())]);
     let second = chain.include(vec![payment(&[somebodys_coin("another")], outputs.clone())]);
     k2.relay_on(&chain);
     request(&mut k2, owner);
-    assert_eq!(redemption(&k2, 0).requested_height.get(), second);
+    assert_eq!(k2.redemption(0).requested_height.get(), second);
     let third = chain.include(vec![payment(&[somebodys_coin("a third")], outputs)]);
     chain.mine(5);
     k2.relay_on(&chain);
@@ -210,7 +194,7 @@ fn what_was_paid_before_the_request_is_not_for_it() {
 
 #[test]
 fn a_coinbase_is_no_payout() {
-    let (mut k2, mut chain, owner) = redeemable("settle/coinbase");
+    let (mut k2, mut chain, owner) = World::redeemable("settle/coinbase");
     request(&mut k2, owner);
     let other = payment(
         &[somebodys_coin("any")],
@@ -252,11 +236,11 @@ fn the_payouts_block_must_be_on_the_best_chain() {
 #[test]
 fn a_redemption_is_settled_until_it_is_refunded() {
     let outputs = vec![output(&destination(), LEAST), names(&[0, 1])];
-    let (mut k2, mut chain, owner) = redeemable("settle/expiry");
+    let (mut k2, mut chain, owner) = World::redeemable("settle/expiry");
     for id in [0, 1] {
         assert_eq!(request(&mut k2, owner), id);
     }
-    let expires = redemption(&k2, 0).expires_height.get();
+    let expires = k2.redemption(0).expires_height.get();
     let height = chain.include(vec![payout(outputs)]);
     chain.mine(expires + 5 - chain.tip());
     k2.relay_on(&chain);
@@ -286,7 +270,7 @@ fn one_output_settles_one_redemption() {
         names(&[0, 1]),
         output(&destination(), LEAST),
     ];
-    let (mut k2, mut chain, owner) = redeemable("settle/batch");
+    let (mut k2, mut chain, owner) = World::redeemable("settle/batch");
     for id in [0, 1] {
         assert_eq!(request(&mut k2, owner), id);
     }
@@ -380,4 +364,118 @@ fn one_block_below_the_horizon_is_too_late() {
     k2.walk_down(0, &chain, proof.height);
     let settle = k2.settle(0, &proof.at_cursor(0));
     k2.must_refuse("too late", settle, PoolError::BelowHorizon);
+}
+
+/// A redemption that is paid in a block whose coinbase has so many outputs, of 34 bytes each; and the proof.
+fn paid_beside(story: &str, outputs: usize) -> (World, Proof) {
+    let (mut k2, mut chain, owner) = World::redeemable(story);
+    assert_eq!(request(&mut k2, owner), 0);
+    let height = chain.push(Template {
+        coinbase: padding(outputs),
+        transactions: vec![payout(vec![output(&destination(), LEAST), names(&[0])])],
+        ..Template::default()
+    });
+    chain.mine(5);
+    k2.relay_on(&chain);
+    let proof = chain.payment_proof(height, 1).in_buffer(0);
+    (k2, proof)
+}
+
+/// Whoever finds the block with a payout chooses how long its coinbase is. If that made the payout unprovable, the holder would
+/// have his bitcoin and be refunded.
+#[test]
+fn a_coinbase_of_12_kb_hides_no_payout() {
+    let (mut k2, proof) = paid_beside("settle/long_coinbase", 350);
+    assert!(proof.bytes.len() > 12_000);
+    k2.fill_buffer(0, &proof.bytes);
+    // Where the coinbase stands: the last sibling follows it.
+    let coinbase_at = proof.bytes.len() - 32 - 350 * 34 - 60;
+    for (at, error) in [
+        (4, PoolError::NotCoinbase),
+        (40, PoolError::NotCoinbase),
+        (0, PoolError::WrongMerkleRoot),
+        (6_000, PoolError::WrongMerkleRoot),
+    ] {
+        let mut bytes = proof.bytes.clone();
+        bytes[coinbase_at + at] ^= 1;
+        k2.place_buffer(1, &bytes, bytes.len());
+        let settle = k2.settle(0, &proof.clone().in_buffer(1));
+        k2.must_refuse("another coinbase", settle, error);
+        let close = k2.close_buffer(1);
+        k2.send("its buffer is closed", close).must_succeed();
+    }
+    let settle = k2.settle(0, &proof);
+    k2.send_within(2 * SETTLE, "it is settled", settle)
+        .must_succeed();
+    assert_eq!(k2.config().totals.burned.get(), BTC);
+}
+
+/// The proof of the last redemption of a batch stands in its buffer but for 500 bytes. It is written to its end, and used.
+#[track_caller]
+fn must_settle_beside(mut k2: World, proof: &Proof, id: u64) {
+    assert!(proof.bytes.len() <= MAX_PROOF as usize);
+    k2.place_buffer(0, &proof.bytes, proof.bytes.len() - 500);
+    let settle = k2.settle(id, proof);
+    k2.must_refuse("not all of it", settle.clone(), PoolError::BufferIncomplete);
+    k2.write_on(0, &proof.bytes);
+    let step = k2.k2.step("it is settled").instruction(settle.into());
+    // A transaction can have 1,400,000.
+    let step = step.compute_limit(1_400_000).ceiling(1_150_000);
+    step.send().must_succeed();
+    let settled = k2.redemption(id).state;
+    assert_eq!(settled, RedemptionState::Settled as u8);
+    let close = k2.close_buffer(0);
+    k2.send("the buffer is closed", close).must_succeed();
+}
+
+#[test]
+fn a_coinbase_of_900_kb_hides_no_payout() {
+    let (k2, proof) = paid_beside("settle/coinbase_of_900_kb", 26_500);
+    assert!(proof.bytes.len() > 901_000);
+    must_settle_beside(k2, &proof, 0);
+}
+
+/// The largest block there is: the longest payment that can be proved, and a coinbase that takes all the rest.
+#[test]
+fn a_block_of_two_transactions_hides_no_payout() {
+    let (k2, chain, height) = World::paid_in_one("settle/largest_block", 100, 136, padding(29_114));
+    let block = chain.block(height);
+    let length = |index: usize| stripped(&block.txdata[index]).len();
+    assert!((9_900..=MAX_TX_LEN).contains(&length(1)), "{}", length(1));
+    let stripped = 80 + 1 + length(0) + length(1);
+    assert!((999_900..=1_000_000).contains(&stripped), "{stripped}");
+    let proof = chain.payment_proof(height, 1).vout(99).in_buffer(0);
+    must_settle_beside(k2, &proof, 99);
+}
+
+/// The payouts of one transaction have one proof: it is written once, and each transaction settles as many as fit.
+#[test]
+fn a_hundred_redemptions_are_settled_from_one_buffer() {
+    // A client, whose payer pays the fee too, has room for one more.
+    const FIT: usize = 7;
+    let (mut k2, chain, height) = World::paid_in_one("settle/hundred", 100, 50, vec![]);
+    let ids: Vec<u64> = (0..100).collect();
+    let proof = chain.payment_proof(height, 1).in_buffer(0);
+    let before = k2.config().totals;
+    k2.fill_buffer(0, &proof.bytes);
+    let mut transactions = 0;
+    for some in ids.chunks(FIT) {
+        let settle = |id: &u64| k2.settle(*id, &proof.clone().vout(*id as u32)).into();
+        let settles: Vec<_> = some.iter().map(settle).collect();
+        let step = k2.k2.step("some are settled").instructions(settles);
+        let step = step.compute_limit(1_400_000).ceiling(52_000 * FIT as u64);
+        step.send().must_succeed();
+        transactions += 1;
+    }
+    assert_eq!(transactions, 15);
+    let close = k2.close_buffer(0);
+    k2.send("the buffer is closed", close).must_succeed();
+    for id in ids {
+        let redemption = k2.redemption(id);
+        assert_eq!(redemption.state, RedemptionState::Settled as u8);
+        assert_eq!(redemption.payout_vout.get(), id as u32);
+    }
+    let after = k2.config().totals;
+    assert_eq!(after.burned.get(), before.burned.get() + 100 * EACH);
+    assert_eq!(after.escrowed.get(), 0);
 }

@@ -165,13 +165,43 @@ impl<'a> Accounts<'a> {
             .await
     }
 
-    /// One of the payer's buffers.
+    /// One of the payer's buffers, without the proof in it, which may be as long as a block.
     ///
     /// # Errors
     /// [`AccountError`].
     pub async fn buffer(&self, payer: &K2Address, id: u32) -> Result<Option<Buffer>, AccountError> {
-        self.find(self.program.buffer(payer, id).address, Kind::Buffer)
-            .await
+        let address = self.program.buffer(payer, id).address;
+        let head = size_of::<Buffer>();
+        let account = self.k2.account_head(&address, head, self.commitment);
+        match account.await?.filter(exists) {
+            Some(account) => self.decode(&address, &account, Kind::Buffer).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All buffers of a payer, by id.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn buffers(&self, payer: &K2Address) -> Result<Vec<Buffer>, AccountError> {
+        let filters = [
+            is_kind(Kind::Buffer),
+            AccountFilter::Bytes {
+                offset: size_of::<Head>(),
+                bytes: payer.as_bytes().to_vec(),
+            },
+        ];
+        let (program, head) = (self.program.id(), size_of::<Buffer>());
+        let found = self
+            .k2
+            .program_account_heads(&program, &filters, head, self.commitment);
+        let mut buffers: Vec<Buffer> = found
+            .await?
+            .iter()
+            .map(|(address, account)| self.decode(address, account, Kind::Buffer))
+            .collect::<Result<_, _>>()?;
+        buffers.sort_by_key(|buffer| buffer.id.get());
+        Ok(buffers)
     }
 
     /// The record that an output has been minted.
@@ -236,6 +266,19 @@ impl<'a> Accounts<'a> {
     /// [`AccountError`].
     pub async fn redemption(&self, id: u64) -> Result<Option<Redemption>, AccountError> {
         self.find(self.program.redemption(id).address, Kind::Redemption)
+            .await
+    }
+
+    /// The redemptions with these ids, in their order; `None`: never requested, or closed.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn redemptions_of(
+        &self,
+        ids: &[u64],
+    ) -> Result<Vec<Option<Redemption>>, AccountError> {
+        let address = |id: &u64| self.program.redemption(*id).address;
+        self.many(ids.iter().map(address).collect(), Kind::Redemption)
             .await
     }
 
@@ -322,22 +365,41 @@ impl<'a> Accounts<'a> {
         &self,
         outpoints: &[Outpoint],
     ) -> Result<Vec<Option<Record>>, AccountError> {
-        let addresses: Vec<K2Address> = outpoints
-            .iter()
-            .map(|outpoint| self.program.deposit(outpoint).address)
-            .collect();
-        let mut records = Vec::with_capacity(addresses.len());
+        let address = |outpoint| self.program.deposit(outpoint).address;
+        self.many(outpoints.iter().map(address).collect(), Kind::Deposit)
+            .await
+    }
+
+    /// The records that these outputs have settled redemptions, in their order.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn payouts_of(
+        &self,
+        outpoints: &[Outpoint],
+    ) -> Result<Vec<Option<Record>>, AccountError> {
+        let address = |outpoint| self.program.payout(outpoint).address;
+        self.many(outpoints.iter().map(address).collect(), Kind::Payout)
+            .await
+    }
+
+    async fn many<T: Account + Copy>(
+        &self,
+        addresses: Vec<K2Address>,
+        kind: Kind,
+    ) -> Result<Vec<Option<T>>, AccountError> {
+        let mut found = Vec::with_capacity(addresses.len());
         for some in addresses.chunks(MAX_ACCOUNTS) {
             let accounts = self.k2.accounts(some, self.commitment).await?.value;
             for (address, account) in some.iter().zip(accounts) {
                 let account = account.filter(exists);
-                records.push(match account {
-                    Some(account) => Some(self.decode(address, &account, Kind::Deposit)?),
+                found.push(match account {
+                    Some(account) => Some(self.decode(address, &account, kind)?),
                     None => None,
                 });
             }
         }
-        Ok(records)
+        Ok(found)
     }
 
     /// A token account; `None` where there is none.
@@ -446,13 +508,7 @@ impl<'a> Accounts<'a> {
         kind: Kind,
         mut filters: Vec<AccountFilter>,
     ) -> Result<Vec<(K2Address, T)>, AccountError> {
-        // Magic, kind and version.
-        let head = Head::new(kind, 0);
-        let bytes = zerocopy::IntoBytes::as_bytes(&head);
-        filters.push(AccountFilter::Bytes {
-            offset: 0,
-            bytes: bytes.get(..6).unwrap_or(bytes).to_vec(),
-        });
+        filters.push(is_kind(kind));
         if !T::HAS_TAIL {
             filters.push(AccountFilter::Size(size_of::<T>() as u64));
         }
@@ -462,6 +518,16 @@ impl<'a> Accounts<'a> {
             .into_iter()
             .map(|(address, account)| Ok((address, self.decode(&address, &account, kind)?)))
             .collect()
+    }
+}
+
+/// Magic, kind and version.
+fn is_kind(kind: Kind) -> AccountFilter {
+    let head = Head::new(kind, 0);
+    let bytes = zerocopy::IntoBytes::as_bytes(&head);
+    AccountFilter::Bytes {
+        offset: 0,
+        bytes: bytes.get(..6).unwrap_or(bytes).to_vec(),
     }
 }
 

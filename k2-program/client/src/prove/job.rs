@@ -1,4 +1,4 @@
-//! A Bitcoin output to be proved, and the instruction that does it.
+//! A Bitcoin transaction to be proved, and the instructions that do it.
 
 use bitcoin::Block;
 use bitcoin::hashes::Hash as _;
@@ -27,21 +27,31 @@ pub enum Purpose {
     },
 }
 
-/// A Bitcoin output to be proved to the program.
+/// An output of the transaction that is proved, and what it is proved for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub struct Use {
     /// What for.
     pub purpose: Purpose,
+    /// Which output.
+    pub vout: u32,
+}
+
+/// A Bitcoin transaction to be proved to the program. The payouts of one transaction have one proof, so it may be used more
+/// than once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// What the proof is used for, each time by an instruction of its own.
+    pub uses: Vec<Use>,
     /// Height of the block.
     pub height: u32,
     /// Hash of the block, in internal byte order.
     pub block_hash: [u8; 32],
-    /// The output.
-    pub outpoint: Outpoint,
-    /// The proof.
-    pub proof: Vec<u8>,
+    /// The transaction, in internal byte order.
+    pub txid: [u8; 32],
     /// Confirmations the program asks for.
     pub confirmations: u32,
+    proof: Vec<u8>,
+    digest: [u8; 32],
 }
 
 impl Job {
@@ -51,16 +61,9 @@ impl Job {
     /// [`BuildError`].
     pub fn mint_coinbase(block: &Block, height: u32, vout: u32) -> Result<Self, BuildError> {
         let proof = coinbase_proof(block)?;
-        let confirmations = COINBASE_MATURITY;
-        Self::new(
-            block,
-            height,
-            0,
-            vout,
-            Purpose::MintCoinbase,
-            proof,
-            confirmations,
-        )
+        let purpose = Purpose::MintCoinbase;
+        let uses = vec![Use { purpose, vout }];
+        Self::new(block, height, 0, uses, proof, COINBASE_MATURITY)
     }
 
     /// To mint an output of the block's transaction at `index`.
@@ -77,10 +80,11 @@ impl Job {
         let proof = payment_proof(block, index)?;
         let inputs = block.txdata.get(index).map(spent).unwrap_or_default();
         let purpose = Purpose::MintDeposit { inputs };
-        Self::new(block, height, index, vout, purpose, proof, confirmations)
+        let uses = vec![Use { purpose, vout }];
+        Self::new(block, height, index, uses, proof, confirmations)
     }
 
-    /// To settle a redemption with an output of the block's transaction at `index`.
+    /// To settle redemptions with outputs of the block's transaction at `index`: each `(redemption, vout)`.
     ///
     /// # Errors
     /// [`BuildError`].
@@ -88,21 +92,23 @@ impl Job {
         block: &Block,
         height: u32,
         index: usize,
-        vout: u32,
-        redemption: u64,
+        payouts: impl IntoIterator<Item = (u64, u32)>,
         confirmations: u32,
     ) -> Result<Self, BuildError> {
         let proof = payment_proof(block, index)?;
-        let purpose = Purpose::Settle { redemption };
-        Self::new(block, height, index, vout, purpose, proof, confirmations)
+        let settles = |(redemption, vout)| Use {
+            purpose: Purpose::Settle { redemption },
+            vout,
+        };
+        let uses = payouts.into_iter().map(settles).collect();
+        Self::new(block, height, index, uses, proof, confirmations)
     }
 
     fn new(
         block: &Block,
         height: u32,
         index: usize,
-        vout: u32,
-        purpose: Purpose,
+        uses: Vec<Use>,
         proof: Vec<u8>,
         confirmations: u32,
     ) -> Result<Self, BuildError> {
@@ -111,35 +117,49 @@ impl Job {
             count: block.txdata.len(),
         })?;
         Ok(Self {
-            purpose,
+            uses,
             height,
             block_hash: block.block_hash().to_byte_array(),
-            outpoint: Outpoint {
-                txid: transaction.compute_txid().to_byte_array(),
-                vout,
-            },
-            proof,
+            txid: transaction.compute_txid().to_byte_array(),
             confirmations,
+            digest: sha256(&[&proof]),
+            proof,
         })
+    }
+
+    /// The proof.
+    #[must_use]
+    pub fn proof(&self) -> &[u8] {
+        &self.proof
     }
 
     /// The SHA-256 a buffer is announced with.
     #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        sha256(&[&self.proof])
+    pub const fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The output of a use.
+    #[must_use]
+    pub const fn outpoint(&self, used: &Use) -> Outpoint {
+        Outpoint {
+            txid: self.txid,
+            vout: used.vout,
+        }
     }
 
     /// The buffer's id: from the digest, so that after a crash the same buffer is found again.
     #[must_use]
-    pub fn buffer_id(&self) -> u32 {
-        let [a, b, c, d, ..] = self.digest();
+    pub const fn buffer_id(&self) -> u32 {
+        let [a, b, c, d, ..] = self.digest;
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// The instruction that uses the proof.
+    /// The instruction of a use.
     #[must_use]
     pub fn instruction(
         &self,
+        used: &Use,
         program: &Program,
         payer: K2Address,
         anchoring: Anchoring,
@@ -147,7 +167,7 @@ impl Job {
     ) -> Instruction {
         let location = Location {
             height: self.height,
-            outpoint: self.outpoint,
+            outpoint: self.outpoint(used),
             anchoring,
             proof: if buffered {
                 ProofBytes::Buffer(self.buffer_id())
@@ -155,7 +175,7 @@ impl Job {
                 ProofBytes::Inline(&self.proof)
             },
         };
-        match &self.purpose {
+        match &used.purpose {
             Purpose::MintCoinbase => program.mint_coinbase(payer, &location),
             Purpose::MintDeposit { inputs } => program.mint_deposit(payer, &location, inputs),
             Purpose::Settle { redemption } => program.settle_redeem(payer, *redemption, &location),

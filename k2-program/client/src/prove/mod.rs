@@ -16,13 +16,13 @@ use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash as _;
 use chain::{BitcoinNode, NodeError};
-use k2_interface::state::RedemptionState;
+use k2_interface::state::{Redemption, RedemptionState};
 use k2_interface::{PoolError, Refusal};
 use solana_signature::Signature;
 
 pub(crate) use build::spent;
 pub use build::{BuildError, coinbase_proof, payment_proof, position};
-pub use job::{Job, Purpose};
+pub use job::{Job, Purpose, Use};
 pub use plan::{BufferAt, CursorAt, NoWay, Observed, ProofStep, next, steps};
 
 use crate::accounts::AccountError;
@@ -83,6 +83,63 @@ fn is_surprise(error: &SendError) -> bool {
     )
 }
 
+/// The use that the pool's program refused, by its place in the job.
+fn refused_use(step: ProofStep, error: &SendError, open: &[usize]) -> Option<usize> {
+    let ProofStep::Use { count, .. } = step else {
+        return None;
+    };
+    error.refusal()?;
+    let place = error.failure()?.instruction()?;
+    open.get(..count)?.get(place).copied()
+}
+
+/// What came of one use of a proof.
+#[derive(Debug)]
+pub enum Fate {
+    /// Nothing yet; or somebody else had made it before.
+    Open,
+    /// This transaction made it.
+    Used(Signature),
+    /// The program refuses it.
+    Refused(SendError),
+}
+
+/// What was done for a job.
+#[derive(Debug)]
+pub struct Done {
+    /// What came of each use, in their order.
+    pub uses: Vec<Fate>,
+    /// How many transactions it took.
+    pub transactions: usize,
+}
+
+impl Done {
+    /// Nothing.
+    #[must_use]
+    pub fn none(job: &Job) -> Self {
+        Self {
+            uses: job.uses.iter().map(|_| Fate::Open).collect(),
+            transactions: 0,
+        }
+    }
+
+    fn is_open(&self, place: usize) -> bool {
+        matches!(self.uses.get(place), Some(Fate::Open))
+    }
+
+    /// Whether the program refuses all of it.
+    fn is_refused(&self) -> bool {
+        let refused = |fate: &Fate| matches!(fate, Fate::Refused(_));
+        self.uses.iter().all(refused)
+    }
+
+    fn set(&mut self, place: usize, fate: Fate) {
+        if let Some(at) = self.uses.get_mut(place) {
+            *at = fate;
+        }
+    }
+}
+
 /// What a job took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proved {
@@ -129,15 +186,7 @@ impl Prover {
     /// [`AccountError`].
     pub async fn observe(&self, job: &Job) -> Result<Observed, AccountError> {
         let (accounts, payer) = (self.client.accounts(), self.payer.address());
-        let done = match job.purpose {
-            Purpose::MintCoinbase | Purpose::MintDeposit { .. } => {
-                accounts.deposit(&job.outpoint).await?.is_some()
-            }
-            Purpose::Settle { redemption } => accounts
-                .redemption(redemption)
-                .await?
-                .is_none_or(|redemption| redemption.state != RedemptionState::Open as u8),
-        };
+        let open = self.open(job).await?;
         let cursor = accounts.cursor(&payer, CURSOR_ID).await?;
         let buffer = accounts.buffer(&payer, job.buffer_id()).await?;
         Ok(Observed {
@@ -151,8 +200,40 @@ impl Prover {
                 sha256: buffer.sha256,
                 written: buffer.written.get(),
             }),
-            done,
+            open,
         })
+    }
+
+    /// The uses that are still to be made.
+    async fn open(&self, job: &Job) -> Result<Vec<usize>, AccountError> {
+        let accounts = self.client.accounts();
+        let (mut settles, mut ids, mut mints, mut outpoints) = (vec![], vec![], vec![], vec![]);
+        for (place, used) in job.uses.iter().enumerate() {
+            match used.purpose {
+                Purpose::MintCoinbase | Purpose::MintDeposit { .. } => {
+                    mints.push(place);
+                    outpoints.push(job.outpoint(used));
+                }
+                Purpose::Settle { redemption } => {
+                    settles.push(place);
+                    ids.push(redemption);
+                }
+            }
+        }
+        let records = accounts.records(&outpoints).await?;
+        let redemptions = accounts.redemptions_of(&ids).await?;
+        let is_open = |redemption: &Redemption| redemption.state == RedemptionState::Open as u8;
+        let unminted = mints.into_iter().zip(records).filter(|(_, r)| r.is_none());
+        let unsettled = settles
+            .into_iter()
+            .zip(redemptions)
+            .filter(|(_, redemption)| redemption.as_ref().is_some_and(is_open));
+        let mut open: Vec<usize> = unminted
+            .map(|(place, _)| place)
+            .chain(unsettled.map(|(place, _)| place))
+            .collect();
+        open.sort_unstable();
+        Ok(open)
     }
 
     /// The transactions a job takes from here.
@@ -185,43 +266,68 @@ impl Prover {
             }
             ProofStep::CloseCursor => program.close_cursor(payer, CURSOR_ID),
             ProofStep::OpenBuffer => {
-                let length = u32::try_from(job.proof.len()).unwrap_or(u32::MAX);
+                let length = u32::try_from(job.proof().len()).unwrap_or(u32::MAX);
                 program.open_buffer(payer, job.buffer_id(), length, job.digest())
             }
             ProofStep::WriteBuffer { offset, length } => {
                 let piece = job
-                    .proof
+                    .proof()
                     .get(offset as usize..)
                     .and_then(|rest| rest.get(..length as usize))
                     .unwrap_or_default();
                 program.write_buffer(payer, job.buffer_id(), offset, piece)
             }
             ProofStep::CloseBuffer => program.close_buffer(payer, job.buffer_id()),
-            ProofStep::Use { cursor, buffer } => {
-                return Ok(buffer
-                    .then(|| plan::closes_too(job, program, payer, cursor))
-                    .flatten()
-                    .unwrap_or_else(|| plan::use_draft(job, program, payer, cursor, buffer)));
+            ProofStep::Use {
+                cursor,
+                buffer,
+                count,
+            } => {
+                let how = (cursor, buffer, count);
+                return Ok(plan::use_draft(job, observed, program, payer, how).0);
             }
         };
         Ok(Draft::new(payer, [instruction]))
     }
 
-    /// Carries a job out, from wherever it stands. The cursor stays open: see [`Self::close_cursor`].
+    /// Carries a job of one use out, from wherever it stands. The cursor stays open: see [`Self::close_cursor`].
     ///
     /// # Errors
     /// [`ProveError`]; running it again goes on from there.
     pub async fn prove(&self, job: &Job) -> Result<Proved, ProveError> {
-        let mut proved = Proved {
-            signature: None,
-            transactions: 0,
-        };
-        let mut surprises = 0;
+        let mut done = Done::none(job);
+        self.prove_each(job, &mut done).await?;
+        let mut signature = None;
+        for fate in done.uses {
+            match fate {
+                Fate::Used(by) => signature = Some(by),
+                Fate::Refused(error) => return Err(error.into()),
+                Fate::Open => {}
+            }
+        }
+        Ok(Proved {
+            signature,
+            transactions: done.transactions,
+        })
+    }
+
+    /// Carries a job out, from wherever it stands, and writes down what came of each use. One that the program refuses does not
+    /// hold up the others.
+    ///
+    /// # Errors
+    /// [`ProveError`]; what was done before is done, and running it again goes on from there.
+    pub async fn prove_each(&self, job: &Job, done: &mut Done) -> Result<(), ProveError> {
+        let (mut surprises, mut left) = (0, usize::MAX);
         loop {
-            let observed = self.observe(job).await?;
+            let mut observed = self.observe(job).await?;
+            observed.open.retain(|place| done.is_open(*place));
+            // Somebody else is at work on it: that is no sign that something is wrong.
+            if observed.open.len() < left {
+                (surprises, left) = (0, observed.open.len());
+            }
             let (program, payer) = (self.client.program(), self.payer.address());
             let Some(step) = next(job, &observed, program, payer)? else {
-                return Ok(proved);
+                return Ok(());
             };
             let draft = self.draft(job, &observed, step).await?;
             let confirmed = match self.client.send(&draft, &[&self.payer]).await {
@@ -233,13 +339,26 @@ impl Prover {
                     tokio::time::sleep(self.client.sender().options().poll).await;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => match refused_use(step, &error, &observed.open) {
+                    Some(place) => {
+                        tracing::debug!(place, %error, "going on without it");
+                        done.set(place, Fate::Refused(error));
+                        // The buffer stays for the next attempt.
+                        if done.is_refused() {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                    None => return Err(error.into()),
+                },
             };
             surprises = 0;
-            proved.transactions += 1;
+            done.transactions += 1;
             tracing::debug!(?step, signature = %confirmed.signature, "proving");
-            if matches!(step, ProofStep::Use { .. }) {
-                proved.signature = Some(confirmed.signature);
+            if let ProofStep::Use { count, .. } = step {
+                for place in observed.open.iter().take(count) {
+                    done.set(*place, Fate::Used(confirmed.signature));
+                }
             }
         }
     }

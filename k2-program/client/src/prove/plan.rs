@@ -3,8 +3,10 @@
 //! ```text
 //! block in the relay's ring?   no: OpenCursor, AdvanceCursor until it stands on the block
 //! proof fits the transaction?  no: OpenBuffer, WriteBuffer until it is whole
-//! use it; close the buffer
+//! use it, as often in one transaction as fits; close the buffer
 //! ```
+//!
+//! Before any of it: the block needs its confirmations, unless the proof is so long that its upload should not wait for them.
 
 use k2_interface::K2Address;
 use k2_interface::instruction::MAX_HEADERS;
@@ -13,7 +15,15 @@ use k2_interface::state::{MAX_PROOF, Relay};
 use super::job::Job;
 use crate::instructions::Anchoring;
 use crate::pda::Program;
-use crate::transaction::Draft;
+use crate::transaction::{Draft, MAX_TRANSACTION, MAX_UNITS};
+
+/// A proof of so many bytes is uploaded while its block still waits for confirmations: one as long as a block takes a thousand
+/// transactions, one after the other, and a redemption whose time is running out would be refunded meanwhile.
+const LONG_PROOF: usize = 50_000;
+
+/// Compute units that are allowed for one use besides hashing its proof, twice at half a unit a byte. The dearest measured
+/// in 1.14 is below 50,000, and the search for a record's address varies by some 1,500 a try.
+const USE_UNITS: usize = 100_000;
 
 /// Where the payer's cursor stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +54,8 @@ pub struct Observed {
     pub cursor: Option<CursorAt>,
     /// The job's buffer.
     pub buffer: Option<BufferAt>,
-    /// The output has been used.
-    pub done: bool,
+    /// The uses that are still to be made: their places in [`Job::uses`].
+    pub open: Vec<usize>,
 }
 
 /// One transaction on the way.
@@ -74,12 +84,14 @@ pub enum ProofStep {
     },
     /// CloseBuffer: its proof is used, or it holds something else.
     CloseBuffer,
-    /// The instruction the proof is for; it closes the buffer too where both fit.
+    /// The instructions the proof is for; the last ones close the buffer too where both fit.
     Use {
         /// With the cursor.
         cursor: bool,
         /// With the buffer.
         buffer: bool,
+        /// How many of the open uses, from the first.
+        count: usize,
     },
 }
 
@@ -130,17 +142,19 @@ pub fn next(
     program: &Program,
     payer: K2Address,
 ) -> Result<Option<ProofStep>, NoWay> {
-    if observed.done {
+    if observed.open.is_empty() {
         return Ok(observed.buffer.map(|_| ProofStep::CloseBuffer));
     }
     let (height, relay) = (job.height, &observed.relay);
     let confirmations = relay.confirmations(height);
-    if confirmations < job.confirmations {
-        return Err(NoWay::Immature {
-            height,
-            confirmations,
-            required: job.confirmations,
-        });
+    let immature = NoWay::Immature {
+        height,
+        confirmations,
+        required: job.confirmations,
+    };
+    let is_mature = confirmations >= job.confirmations;
+    if !is_mature && (confirmations == 0 || job.proof().len() < LONG_PROOF) {
+        return Err(immature);
     }
     let same = |hash: &[u8; 32]| {
         if *hash == job.block_hash {
@@ -168,36 +182,55 @@ pub fn next(
             }
         },
     };
-    if use_draft(job, program, payer, cursor, false).fits() {
-        return Ok(Some(ProofStep::Use {
-            cursor,
-            buffer: false,
-        }));
-    }
-    let draft = use_draft(job, program, payer, cursor, true);
-    if !draft.fits() {
-        return Err(NoWay::TransactionTooLong { size: draft.size() });
-    }
-    let length = match u32::try_from(job.proof.len()) {
-        Ok(length) if length <= MAX_PROOF => length,
-        _ => {
-            return Err(NoWay::ProofTooLong {
-                length: job.proof.len(),
-            });
-        }
+    let bench = Bench {
+        job,
+        open: &observed.open,
+        program,
+        payer,
+        cursor,
     };
-    Ok(Some(match observed.buffer {
-        None => ProofStep::OpenBuffer,
-        Some(buffer) if buffer.length != length || buffer.sha256 != job.digest() => {
-            ProofStep::CloseBuffer
+    let length = u32::try_from(job.proof().len()).unwrap_or(u32::MAX);
+    let piece = piece_room(program, payer, job.buffer_id());
+    let (inline, buffered) = (bench.most(false), bench.most(true));
+    let transactions = |count: usize| bench.open.len().div_ceil(count);
+    let written = match observed.buffer {
+        Some(buffer) if buffer.length == length && buffer.sha256 == job.digest() => {
+            Some(buffer.written)
         }
-        Some(buffer) if buffer.written < length => ProofStep::WriteBuffer {
-            offset: buffer.written,
-            length: piece_room(program, payer, job.buffer_id()).min(length - buffer.written),
+        _ => None,
+    };
+    if let Some(count) = inline {
+        let missing = length.saturating_sub(written.unwrap_or(0));
+        let pieces = missing.div_ceil(piece) as usize + usize::from(written.is_none());
+        if buffered.is_none_or(|buffered| transactions(count) <= pieces + transactions(buffered)) {
+            return Ok(Some(ProofStep::Use {
+                cursor,
+                buffer: false,
+                count,
+            }));
+        }
+    }
+    let Some(count) = buffered else {
+        let size = bench.draft(1, true).size();
+        return Err(NoWay::TransactionTooLong { size });
+    };
+    if length > MAX_PROOF {
+        return Err(NoWay::ProofTooLong {
+            length: job.proof().len(),
+        });
+    }
+    Ok(Some(match (observed.buffer, written) {
+        (None, _) => ProofStep::OpenBuffer,
+        (Some(_), None) => ProofStep::CloseBuffer,
+        (Some(_), Some(written)) if written < length => ProofStep::WriteBuffer {
+            offset: written,
+            length: piece.min(length - written),
         },
-        Some(_) => ProofStep::Use {
+        (Some(_), Some(_)) if !is_mature => return Err(immature),
+        (Some(_), Some(_)) => ProofStep::Use {
             cursor,
             buffer: true,
+            count,
         },
     }))
 }
@@ -244,7 +277,7 @@ fn apply(job: &Job, step: ProofStep, observed: &mut Observed, program: &Program,
         ProofStep::CloseCursor => observed.cursor = None,
         ProofStep::OpenBuffer => {
             observed.buffer = Some(BufferAt {
-                length: job.proof.len() as u32,
+                length: job.proof().len() as u32,
                 sha256: job.digest(),
                 written: 0,
             });
@@ -255,46 +288,84 @@ fn apply(job: &Job, step: ProofStep, observed: &mut Observed, program: &Program,
             }
         }
         ProofStep::CloseBuffer => observed.buffer = None,
-        ProofStep::Use { cursor, buffer } => {
-            observed.done = true;
-            if buffer && closes_too(job, program, payer, cursor).is_some() {
+        ProofStep::Use {
+            cursor,
+            buffer,
+            count,
+        } => {
+            let (_, closes) = use_draft(job, observed, program, payer, (cursor, buffer, count));
+            if closes {
                 observed.buffer = None;
             }
+            observed.open.drain(..count.min(observed.open.len()));
         }
     }
 }
 
-/// The draft of [`ProofStep::Use`].
-pub(super) fn use_draft(
-    job: &Job,
-    program: &Program,
+/// What uses are put together from.
+struct Bench<'a> {
+    job: &'a Job,
+    open: &'a [usize],
+    program: &'a Program,
     payer: K2Address,
     cursor: bool,
-    buffered: bool,
-) -> Draft {
-    let anchoring = if cursor {
-        Anchoring::Cursor(super::CURSOR_ID)
-    } else {
-        Anchoring::Ring
-    };
-    Draft::new(
-        payer,
-        [job.instruction(program, payer, anchoring, buffered)],
-    )
 }
 
-/// The draft that uses the buffer and closes it, where both fit.
-pub(super) fn closes_too(
+impl Bench<'_> {
+    /// The first so many open uses in one transaction.
+    fn draft(&self, count: usize, buffered: bool) -> Draft {
+        let anchoring = if self.cursor {
+            Anchoring::Cursor(super::CURSOR_ID)
+        } else {
+            Anchoring::Ring
+        };
+        let uses = self.open.iter().take(count);
+        let instructions: Vec<_> = uses
+            .filter_map(|place| self.job.uses.get(*place))
+            .map(|used| (self.job).instruction(used, self.program, self.payer, anchoring, buffered))
+            .collect();
+        Draft::new(self.payer, instructions)
+    }
+
+    /// How many of the open uses one transaction takes; `None`: not even one.
+    fn most(&self, buffered: bool) -> Option<usize> {
+        // A proof of a megabyte is not put together to see that it does not fit.
+        if !buffered && self.job.proof().len() > MAX_TRANSACTION {
+            return None;
+        }
+        let units = USE_UNITS.saturating_add(self.job.proof().len());
+        let affordable = (MAX_UNITS as usize / units).max(1);
+        (1..=self.open.len().min(affordable))
+            .take_while(|count| self.draft(*count, buffered).fits())
+            .last()
+    }
+}
+
+/// The draft of a [`ProofStep::Use`] - with cursor, with buffer, how many - and whether it closes the buffer.
+pub(super) fn use_draft(
     job: &Job,
+    observed: &Observed,
     program: &Program,
     payer: K2Address,
-    cursor: bool,
-) -> Option<Draft> {
-    let mut draft = use_draft(job, program, payer, cursor, true);
-    draft
-        .instructions
-        .push(program.close_buffer(payer, job.buffer_id()));
-    draft.fits().then_some(draft)
+    (cursor, buffered, count): (bool, bool, usize),
+) -> (Draft, bool) {
+    let bench = Bench {
+        job,
+        open: &observed.open,
+        program,
+        payer,
+        cursor,
+    };
+    let draft = bench.draft(count, buffered);
+    if buffered && count >= observed.open.len() {
+        let mut closing = draft.clone();
+        let close = program.close_buffer(payer, job.buffer_id());
+        closing.instructions.push(close);
+        if closing.fits() {
+            return (closing, true);
+        }
+    }
+    (draft, false)
 }
 
 /// The longest piece of one WriteBuffer.

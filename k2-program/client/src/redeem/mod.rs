@@ -67,6 +67,9 @@ pub enum RedeemError {
         "transaction {0} settles no open redemption: it must name its id and pay its script enough, in a block after the request"
     )]
     NoPayout(Txid),
+    /// A job for no payouts was asked for.
+    #[error("there is no payout to settle")]
+    NoPayouts,
     /// The transaction is not in the block.
     #[error("transaction {txid} is not in block {block}")]
     NotInBlock {

@@ -1,5 +1,6 @@
 //! Which Bitcoin outputs settle which redemption: a pure function of block and redemptions.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use bitcoin::{Block, BlockHash, OutPoint, Transaction, TxOut, Txid};
@@ -27,6 +28,15 @@ pub struct Payout {
     pub vout: u32,
     /// Sats.
     pub value: u64,
+}
+
+/// Payouts by their transactions, each of which has one proof: from the highest block down, as a cursor walks.
+pub(super) fn batches(mut payouts: Vec<Payout>) -> Vec<Vec<Payout>> {
+    payouts.sort_by_key(|payout| (Reverse(payout.height), payout.index, payout.redemption));
+    payouts
+        .chunk_by(|one, other| (one.block, one.txid) == (other.block, other.txid))
+        .map(<[Payout]>::to_vec)
+        .collect()
 }
 
 /// A transaction that names redemptions.

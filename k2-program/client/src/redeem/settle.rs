@@ -9,14 +9,14 @@ use k2_interface::state::Redemption;
 use serde::Serialize;
 use solana_signature::Signature;
 
-use super::payout::{Naming, Payout, naming, payouts};
+use super::payout::{Naming, Payout, batches, naming, payouts};
 use super::{RedeemError, Redemptions};
 use crate::accounts::AccountError;
 use crate::blocks::Findings;
 use crate::client::Client;
 use crate::keypair::Keypair;
 use crate::pda::Outpoint;
-use crate::prove::{Job, ProveError, Prover};
+use crate::prove::{Done, Fate, Job, ProveError, Prover};
 
 /// What became of a payout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -103,50 +103,80 @@ impl Settler {
         Ok(found)
     }
 
-    /// The job that settles a payout.
+    /// Payouts by their transactions, in the order in which they are settled: those of one transaction share a proof, and
+    /// a [`job`](Self::job).
+    #[must_use]
+    pub fn batches(payouts: Vec<Payout>) -> Vec<Vec<Payout>> {
+        batches(payouts)
+    }
+
+    /// The job that settles payouts of one transaction.
     ///
     /// # Errors
     /// [`RedeemError`].
-    pub async fn job(&self, payout: &Payout) -> Result<Job, RedeemError> {
+    pub async fn job(&self, batch: &[Payout]) -> Result<Job, RedeemError> {
+        let Some(first) = batch.first() else {
+            return Err(RedeemError::NoPayouts);
+        };
         let config = self.prover.client().accounts().config().await?;
-        let block = self.block(payout.block).await?;
+        let block = self.block(first.block).await?;
         let confirmations = config.parameters.deposit_confirmations.get();
-        let job = Job::settle(
-            &block,
-            payout.height,
-            payout.index,
-            payout.vout,
-            payout.redemption,
-            confirmations,
-        );
+        let payouts = batch.iter().map(|payout| (payout.redemption, payout.vout));
+        let job = Job::settle(&block, first.height, first.index, payouts, confirmations);
         Ok(job.map_err(ProveError::from)?)
     }
 
-    /// Settles payouts. One that waits for confirmations is reported as waiting.
+    /// Settles payouts. One that waits for confirmations is reported as waiting, and so is one that cannot be proved, that the
+    /// program refuses, or whose transaction fails: it does not hold up the others.
     ///
     /// # Errors
     /// [`RedeemError`]; what was settled before stays settled.
-    pub async fn settle(&self, mut payouts: Vec<Payout>) -> Result<Vec<Settled>, RedeemError> {
-        payouts.sort_by_key(|payout| std::cmp::Reverse(payout.height));
+    pub async fn settle(&self, payouts: Vec<Payout>) -> Result<Vec<Settled>, RedeemError> {
         let mut settled = Vec::with_capacity(payouts.len());
-        for payout in payouts {
-            let job = self.job(&payout).await?;
-            let (signature, waiting) = match self.prover.prove(&job).await {
-                Ok(proved) => (proved.signature, None),
-                Err(ProveError::NoWay(no_way)) => (None, Some(no_way.to_string())),
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(signature) = &signature {
-                tracing::info!(redemption = payout.redemption, txid = %payout.txid, %signature, "settled");
+        for batch in batches(payouts) {
+            let (fates, why) = self.settle_batch(&batch).await?;
+            for (payout, fate) in batch.into_iter().zip(fates) {
+                let (signature, waiting) = match fate {
+                    Fate::Used(signature) => (Some(signature), None),
+                    Fate::Refused(error) => (None, Some(error.to_string())),
+                    Fate::Open => (None, why.clone()),
+                };
+                if let Some(signature) = &signature {
+                    tracing::info!(redemption = payout.redemption, txid = %payout.txid, %signature, "settled");
+                }
+                settled.push(Settled {
+                    payout,
+                    signature,
+                    waiting,
+                });
             }
-            settled.push(Settled {
-                payout,
-                signature,
-                waiting,
-            });
         }
         self.prover.close_cursor().await?;
         Ok(settled)
+    }
+
+    /// What came of each payout of a batch, and why the rest of them wait.
+    async fn settle_batch(
+        &self,
+        batch: &[Payout],
+    ) -> Result<(Vec<Fate>, Option<String>), RedeemError> {
+        let job = match self.job(batch).await {
+            Ok(job) => job,
+            Err(RedeemError::Prove(ProveError::Build(error))) => {
+                let open = batch.iter().map(|_| Fate::Open);
+                return Ok((open.collect(), Some(error.to_string())));
+            }
+            Err(error) => return Err(error),
+        };
+        let mut done = Done::none(&job);
+        let why = match self.prover.prove_each(&job, &mut done).await {
+            Ok(()) => None,
+            Err(ProveError::NoWay(no_way)) => Some(no_way.to_string()),
+            // As where the payer cannot pay the rent of a very long proof; for another one he may.
+            Err(ProveError::Send(error)) if error.failure().is_some() => Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        Ok((done.uses, why))
     }
 
     /// Finds and settles everything that can be.
@@ -175,12 +205,15 @@ impl Settler {
         loop {
             let found = payouts(naming, place, open, &used);
             let before = used.len();
-            for payout in &found {
-                let outpoint = Outpoint::from(OutPoint::new(payout.txid, payout.vout));
-                if accounts.payout(&outpoint).await?.is_some() {
-                    used.insert(outpoint);
-                }
-            }
+            let outpoint = |payout: &Payout| OutPoint::new(payout.txid, payout.vout).into();
+            let outpoints: Vec<Outpoint> = found.iter().map(outpoint).collect();
+            let records = accounts.payouts_of(&outpoints).await?;
+            let taken = outpoints.into_iter().zip(records);
+            used.extend(
+                taken
+                    .filter(|(_, r)| r.is_some())
+                    .map(|(outpoint, _)| outpoint),
+            );
             // Another output of the same transaction may do instead.
             if used.len() == before {
                 return Ok(found);

@@ -235,6 +235,40 @@ impl K2 for K2Rpc {
         wire::check_keyed(list, program).map_err(|reason| self.bad(METHOD, reason))
     }
 
+    async fn account_head(
+        &self,
+        address: &K2Address,
+        length: usize,
+        commitment: Commitment,
+    ) -> Result<Option<AccountData>, K2Error> {
+        const METHOD: &str = "getMultipleAccounts";
+        let params = json!([[address], {
+            "encoding": "base64", "commitment": commitment, "dataSlice": wire::head(length),
+        }]);
+        let answer: WithContext<Vec<Option<wire::AccountJson>>> =
+            self.ask(METHOD, params, ACCOUNTS).await?;
+        let answer = answer
+            .check(|list| wire::check_accounts(list, 1))
+            .map_err(|reason| self.bad(METHOD, reason))?;
+        Ok(answer.value.into_iter().next().flatten())
+    }
+
+    async fn program_account_heads(
+        &self,
+        program: &K2Address,
+        filters: &[AccountFilter],
+        length: usize,
+        commitment: Commitment,
+    ) -> Result<Vec<(K2Address, AccountData)>, K2Error> {
+        const METHOD: &str = "getProgramAccounts";
+        let params = json!([program, {
+            "encoding": "base64", "commitment": commitment, "filters": wire::filters(filters),
+            "dataSlice": wire::head(length),
+        }]);
+        let list = self.ask(METHOD, params, self.max_program_accounts).await?;
+        wire::check_keyed(list, program).map_err(|reason| self.bad(METHOD, reason))
+    }
+
     async fn latest_blockhash(&self, commitment: Commitment) -> Result<LatestBlockhash, K2Error> {
         const METHOD: &str = "getLatestBlockhash";
         let answer: WithContext<wire::BlockhashJson> = self

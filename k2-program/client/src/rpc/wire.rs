@@ -117,6 +117,11 @@ pub(super) fn check_accounts(
         .collect()
 }
 
+/// A slice of an account's data: its first bytes.
+pub(super) fn head(length: usize) -> Value {
+    json!({ "offset": 0, "length": length })
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct KeyedAccountJson {
     pubkey: K2Address,

@@ -265,6 +265,12 @@ impl Recorder {
         &self.scenario
     }
 
+    /// The chain as it stands, to go on without a record: signatures and blockhashes are not asked for.
+    pub fn unrecorded(&self) -> LiteSVM {
+        let svm = self.svm.clone();
+        svm.with_sigverify(false).with_blockhash_check(false)
+    }
+
     pub(crate) fn name_of(&self, pubkey: &Pubkey) -> Option<String> {
         self.keypairs
             .iter()

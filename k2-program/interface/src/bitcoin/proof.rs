@@ -3,7 +3,7 @@
 //! ```text
 //! coinbase proof  header 80 | tx_len u16le | tx | siblings n*32
 //! payment proof   header 80 | tx_len u16le | tx | index u32le | depth u8 | siblings depth*32
-//!                 | coinbase_len u16le | coinbase | coinbase siblings depth*32
+//!                 | coinbase_len u32le | coinbase | coinbase siblings depth*32
 //! ```
 //!
 //! Nothing may follow. The header is not judged here: that its hash is a block of the best chain, deep enough, is for the
@@ -16,18 +16,51 @@
 //! costs some 2^61 hashes, because half of those bytes can be chosen, and the 64 bytes belong to the *real* transaction, so
 //! that refusing proved transactions of 64 bytes does not help (GHSA-wg2x-rv86-mmpx).
 //!
-//! The coinbase shows the depth. It is the first transaction, so every step of its branch goes left, and a level
-//! more would lead through the first 32 bytes of the coinbase itself: its version, the number of its inputs, and 27 zeros
-//! of its null input. An id of that form takes 2^224 hashes. A level less would show an inner node as the coinbase, and its 64
-//! bytes are refused by length. So a payment whose branch is as long as the coinbase's is a leaf. The coinbase's own proof
-//! needs no companion, for the same reason.
+//! The coinbase shows the depth. Say the block's tree has D levels and the proof claims d, for both branches alike:
+//!
+//! - d > D: the coinbase's branch goes left at every step, so at level D it leads through the coinbase's place, whose id is
+//!   that of the block's real coinbase. The two hashes that the proof puts below it are then, SHA-256 being what it is, that
+//!   coinbase's own 64 bytes, and the first of them - itself a double hash - its first 32 bytes: a version, the number of
+//!   its inputs and 27 zeros of its null input, which Bitcoin's nodes insist on. Such a hash takes some 2^224 tries.
+//! - d < D: what is shown as the coinbase hashes to an inner node, so it is that node: 64 bytes. They are refused by length.
+//! - d = D: both are leaves, the payment is a transaction of the block and the coinbase the block's own.
+//!
+//! A coinbase proof needs no companion, for the same reason.
+//!
+//! # Why the companion is not parsed
+//!
+//! None of this rests on what the coinbase says after its null input: its id commits to it, and whether it is a valid
+//! transaction Bitcoin's nodes have judged. Whoever finds the block writes it, and may make it as long as a block - up to
+//! [`MAX_BLOCK_LEN`], tens of thousands of outputs. If it had to pass the parser, which takes 10,000 bytes, a miner could
+//! make a payment in his block unprovable, and its redemption would be paid and refunded. So it is only hashed, at a cost
+//! that its length bounds. That it begins as a coinbase does is asked so that a mistake is named: nothing but the block's
+//! coinbase leads to the root at that place and depth.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::header::HEADER_LEN;
 use super::reader::Reader;
-use super::{Hash, Header, MerkleError, Transaction, TxError, merkle};
+use super::transaction::{MIN_TX_LEN, NODE_LEN};
+use super::{Hash, Header, MerkleError, Transaction, TxError, merkle, sha256d};
+
+/// The most bytes of a block without witnesses: each counts four times towards its weight, of which there are 4,000,000
+/// (`MAX_BLOCK_WEIGHT`, BIP141).
+pub const MAX_BLOCK_LEN: usize = 1_000_000;
+/// The most levels of a block's tree: 1,000,000 bytes hold 16,665 transactions of [`MIN_TX_LEN`].
+pub const MAX_BLOCK_DEPTH: usize = 15;
+
+/// What follows a coinbase's version: the number of its inputs, one, and that input's null outpoint (`COutPoint::SetNull`).
+const NULL_INPUT: [u8; 37] = {
+    let mut bytes = [0; 37];
+    bytes[0] = 1;
+    let mut at = 33;
+    while at < 37 {
+        bytes[at] = 0xff;
+        at += 1;
+    }
+    bytes
+};
 
 /// Why a proof is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +82,7 @@ pub enum ProofError {
     Unencodable,
     /// The transaction is malformed.
     Transaction(TxError),
-    /// The coinbase of a [`PaymentProof`] is malformed.
+    /// The coinbase of a [`PaymentProof`] has a length no coinbase is shown with, or its witness.
     Coinbase(TxError),
     /// The branch is malformed.
     Branch(MerkleError),
@@ -133,7 +166,10 @@ impl<'a> CoinbaseProof<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ProofError> {
         let reader = &mut Reader(bytes);
         let header = header(reader)?;
-        let transaction = coinbase(reader, ProofError::Transaction)?;
+        let transaction = transaction(reader)?;
+        if !transaction.is_coinbase() {
+            return Err(ProofError::NotCoinbase);
+        }
         let (siblings, rest) = reader.0.as_chunks();
         if !rest.is_empty() {
             return Err(ProofError::Trailing);
@@ -198,26 +234,32 @@ pub struct PaymentProof<'a> {
     transaction: Transaction<'a>,
     index: u32,
     siblings: &'a [Hash],
-    coinbase: Transaction<'a>,
+    coinbase: &'a [u8],
     coinbase_siblings: &'a [Hash],
 }
 
 impl<'a> PaymentProof<'a> {
+    /// The most bytes a block's proof takes. Both transactions stand in one block, beside its header and the byte that
+    /// counts them; then the fields, and two branches.
+    pub const MAX_LEN: usize = (MAX_BLOCK_LEN - HEADER_LEN - 1)
+        + (HEADER_LEN + 2 + 4 + 1 + 4)
+        + 2 * MAX_BLOCK_DEPTH * size_of::<Hash>();
+
     /// Reads a proof.
     ///
     /// # Errors
-    /// [`ProofError`] where a part is malformed, the transaction is a coinbase, or the coinbase is none.
+    /// [`ProofError`] where a part is malformed, the transaction is a coinbase, or the coinbase does not begin as one.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ProofError> {
         let reader = &mut Reader(bytes);
         let header = header(reader)?;
-        let transaction = transaction(reader, ProofError::Transaction)?;
+        let transaction = transaction(reader)?;
         let index = reader.u32().ok_or(ProofError::Truncated)?;
         if index == 0 || transaction.is_coinbase() {
             return Err(ProofError::IsCoinbase);
         }
         let depth = usize::from(reader.u8().ok_or(ProofError::Truncated)?);
         let siblings = reader.hashes(depth).ok_or(ProofError::Truncated)?;
-        let coinbase = coinbase(reader, ProofError::Coinbase)?;
+        let coinbase = companion(reader)?;
         let coinbase_siblings = reader.hashes(depth).ok_or(ProofError::Truncated)?;
         if !reader.0.is_empty() {
             return Err(ProofError::Trailing);
@@ -254,7 +296,7 @@ impl<'a> PaymentProof<'a> {
         if merkle::root_from_branch(&txid, self.index, self.siblings, &sha256)? != *root {
             return Err(ProofError::Root);
         }
-        let coinbase = self.coinbase.txid(&sha256);
+        let coinbase = sha256d(&[self.coinbase], &sha256);
         if merkle::root_from_branch(&coinbase, 0, self.coinbase_siblings, &sha256)? != *root {
             return Err(ProofError::CoinbaseRoot);
         }
@@ -287,7 +329,9 @@ impl<'a> PaymentProof<'a> {
         bytes.extend_from_slice(&index.to_le_bytes());
         bytes.push(depth);
         bytes.extend_from_slice(siblings.as_flattened());
-        write_transaction(&mut bytes, coinbase)?;
+        let length = u32::try_from(coinbase.len()).map_err(|_| ProofError::Unencodable)?;
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(coinbase);
         bytes.extend_from_slice(coinbase_siblings.as_flattened());
         PaymentProof::parse(&bytes)?;
         Ok(bytes)
@@ -299,24 +343,28 @@ fn header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, ProofError> {
     Header::parse(bytes).map_err(|_| ProofError::Truncated)
 }
 
-fn transaction<'a>(
-    reader: &mut Reader<'a>,
-    malformed: fn(TxError) -> ProofError,
-) -> Result<Transaction<'a>, ProofError> {
+fn transaction<'a>(reader: &mut Reader<'a>) -> Result<Transaction<'a>, ProofError> {
     let length = usize::from(reader.u16().ok_or(ProofError::Truncated)?);
     let bytes = reader.take(length).ok_or(ProofError::Truncated)?;
-    Transaction::parse(bytes).map_err(malformed)
+    Transaction::parse(bytes).map_err(ProofError::Transaction)
 }
 
-fn coinbase<'a>(
-    reader: &mut Reader<'a>,
-    malformed: fn(TxError) -> ProofError,
-) -> Result<Transaction<'a>, ProofError> {
-    let coinbase = transaction(reader, malformed)?;
-    if coinbase.is_coinbase() {
-        Ok(coinbase)
-    } else {
-        Err(ProofError::NotCoinbase)
+/// The coinbase beside a payment: see "Why the companion is not parsed".
+fn companion<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], ProofError> {
+    let length = reader.u32().ok_or(ProofError::Truncated)?;
+    let length = usize::try_from(length).map_err(|_| ProofError::Truncated)?;
+    let bytes = reader.take(length).ok_or(ProofError::Truncated)?;
+    match bytes.len() {
+        NODE_LEN => return Err(ProofError::Coinbase(TxError::NodeLength)),
+        length if length < MIN_TX_LEN => return Err(ProofError::Coinbase(TxError::Length)),
+        _ => {}
+    }
+    let (_version, rest) = bytes.split_at(4);
+    match rest {
+        // No inputs: the marker, and the flag its only known value (BIP144).
+        [0, 1, ..] => Err(ProofError::Coinbase(TxError::Witness)),
+        rest if rest.starts_with(&NULL_INPUT) => Ok(bytes),
+        _ => Err(ProofError::NotCoinbase),
     }
 }
 

@@ -23,7 +23,7 @@ pub const MAX_TX_LEN: usize = 10_000;
 pub const MAX_MONEY: u64 = 21_000_000 * 100_000_000;
 
 /// The length of two hashes, which a merkle node is made of.
-const NODE_LEN: usize = 64;
+pub(super) const NODE_LEN: usize = 64;
 const MIN_INPUT_LEN: usize = 41;
 const MIN_OUTPUT_LEN: usize = 9;
 

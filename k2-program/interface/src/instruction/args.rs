@@ -74,7 +74,7 @@ arguments! {
     pub struct OpenBuffer {
         /// Any number.
         pub id: u32,
-        /// Its length in bytes, at most 10,000.
+        /// Its length in bytes, at most 1,000,970: what a proof about the largest block takes.
         pub length: u32,
         /// Its SHA-256.
         pub sha256: [u8; 32],

@@ -133,10 +133,10 @@ instructions! {
     /// Returns the rent.
     CloseCursor = 7 {}
 
-    /// Opens a proof buffer.
+    /// Opens a proof buffer and pays the rent of all of it.
     OpenBuffer = 8 { args: OpenBuffer }
 
-    /// Writes the next piece.
+    /// Writes the next piece; the account grows by it.
     WriteBuffer = 9 { args: WriteBuffer; piece }
 
     /// Returns the rent.

@@ -4,10 +4,13 @@ use zerocopy::little_endian::U32;
 
 use super::{Account, Head, Kind, account};
 use crate::K2Address;
+use crate::bitcoin::PaymentProof;
 use crate::layout::pod;
 
-/// The longest proof a buffer takes, in bytes.
-pub const MAX_PROOF: u32 = 10_000;
+/// The longest proof a buffer takes, in bytes: what any transaction of any block needs, so that no miner can make one
+/// unprovable by the coinbase he puts beside it.
+pub const MAX_PROOF: u32 = PaymentProof::MAX_LEN as u32;
+const _: () = assert!(MAX_PROOF == 1_000_970);
 
 pod! {
     /// A block below the relay's ring, reached from the ring's oldest block by following previous-block hashes. The relay
@@ -29,8 +32,9 @@ pod! {
 account!(Cursor, 80, [Cursor]);
 
 pod! {
-    /// A proof that arrives in pieces; its bytes follow. Its hash is committed to first, so nobody can be made to consume
-    /// other bytes than were announced.
+    /// A proof that arrives in pieces; what is written of it follows. The account grows with each piece, because the
+    /// runtime lets one instruction add no more than 10,240 bytes; the rent of all of it is paid when it is opened. Its
+    /// hash is committed to first, so nobody can be made to consume other bytes than were announced.
     pub struct Buffer {
         /// Kind and version.
         pub head: Head,

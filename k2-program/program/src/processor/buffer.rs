@@ -1,4 +1,7 @@
 //! Buffers: proofs too large for one transaction, announced by their hash and written piece by piece.
+//!
+//! A proof can be as long as a block ([`MAX_PROOF`]), an account that another program creates at first only 10,240 bytes. So a
+//! buffer begins with its head alone.
 
 use core::cell::Ref;
 
@@ -29,31 +32,31 @@ pub(super) fn open(context: &Context<'_, '_>, args: &OpenBuffer) -> Result<()> {
     Ok(())
 }
 
-/// WriteBuffer. In order and without gaps, so that what is written is what `written` counts.
+/// WriteBuffer. In order and without gaps: the account is as long as what is written, and grows with it. One instruction can
+/// add 10,240 bytes (`MAX_PERMITTED_DATA_INCREASE`), more than a transaction holds; the rent was paid by OpenBuffer.
 pub(super) fn write(context: &Context<'_, '_>, args: &WriteBuffer, piece: &[u8]) -> Result<()> {
     let [payer, buffer_slot] = &context.accounts()?;
-    {
+    let written = {
         let mut buffer = buffer_slot.load_mut::<Buffer>(context.program_id, Kind::Buffer)?;
         require_payer(&buffer, &payer.key())?;
         let written = u32::try_from(piece.len())
             .ok()
-            .and_then(|length| args.offset.checked_add(length));
-        match written {
-            Some(written)
-                if !piece.is_empty()
+            .and_then(|length| args.offset.checked_add(length))
+            .filter(|written| {
+                !piece.is_empty()
                     && args.offset == buffer.written.get()
-                    && written <= buffer.length.get() =>
-            {
-                buffer.written = written.into();
-            }
-            _ => return Err(PoolError::BufferRange.into()),
-        }
-    }
+                    && *written <= buffer.length.get()
+            })
+            .ok_or(PoolError::BufferRange)?;
+        buffer.written = written.into();
+        written
+    };
+    let end = size_of::<Buffer>().saturating_add(written as usize);
+    buffer_slot.info.resize(end)?;
     let mut data = buffer_slot.info.try_borrow_mut_data()?;
-    let free = data
-        .get_mut(size_of::<Buffer>()..)
-        .and_then(|bytes| bytes.get_mut(args.offset as usize..))
-        .and_then(|bytes| bytes.get_mut(..piece.len()))
+    let free = end
+        .checked_sub(piece.len())
+        .and_then(|start| data.get_mut(start..))
         .ok_or(PoolError::BufferRange)?;
     free.copy_from_slice(piece);
     Ok(())

@@ -149,8 +149,8 @@ pub enum K2Command {
     #[command(subcommand)]
     Admin(AdminCommand),
 
-    /// Returns the rent of the keypair's accounts that are spent: proposals, fork, redemptions, and records below the
-    /// mint horizon.
+    /// Returns the rent of the keypair's accounts that are spent: proposals, fork, redemptions, proof buffers, and records
+    /// below the mint horizon. A proof that is being uploaded meanwhile begins anew.
     Close,
 
     /// Does all an operator's node owes K2, again and again: relay, mint, propose, attest, finalize, settle.

@@ -6,6 +6,7 @@ use bitcoin::{Amount, FeeRate, Psbt, Script};
 
 use super::action::Stop;
 use super::done::{Done, Submitted, TurnError};
+use super::standing::Sight;
 use super::turn::Turn;
 use crate::journal::{Batch, BatchId, BatchState, Kind};
 use crate::payment::{self, CombineError, FinishError, INCREMENTAL_RELAY, Known, Signer};
@@ -93,7 +94,14 @@ impl Turn<'_> {
     /// [`TurnError`].
     pub fn sweep(&mut self, to: &Script, rate: Option<FeeRate>) -> Result<Done, TurnError> {
         let batches = self.journal.open_batches()?;
-        let busy = batches.iter().find(|batch| batch.state.is_in_flight());
+        // By what the views show: no turn may have seen yet that the last one is in a block.
+        let sight = Sight {
+            batches: &batches,
+            bitcoin: self.bitcoin,
+            k2: self.k2,
+        };
+        let mut busy = batches.iter();
+        let busy = busy.find(|batch| sight.standing(batch).is_in_flight());
         if let Some(busy) = busy {
             return Err(TurnError::InFlight(busy.id));
         }

@@ -38,7 +38,7 @@ mod weight;
 mod witness;
 
 use bitcoin::{Amount, FeeRate, Transaction};
-use k2_interface::state::MAX_PROOF;
+use k2_interface::bitcoin::transaction::MAX_TX_LEN;
 
 pub use describe::{Description, describe};
 pub use file::{FileError, MAX_PSBT_FILE, read_psbt};
@@ -60,10 +60,9 @@ pub const MAX_PAYOUTS: usize = 100;
 pub const MAX_WEIGHT: bitcoin::Weight = bitcoin::Weight::from_wu(400_000);
 
 /// The most bytes of a payment without its witnesses. A payment that K2 cannot be shown is never settled, and its redeemers
-/// would be paid and refunded. K2 takes proofs of [`MAX_PROOF`] bytes, in which stand, beside the payment, two branches of 15
-/// levels, the fields around them, and the coinbase of a block that anybody may have found: 4,000 bytes are left for that
-/// one, some hundred outputs.
-pub const MAX_PROVABLE: usize = MAX_PROOF as usize - (80 + 2 + 4 + 1 + 2) - 2 * 15 * 32 - 4_000;
+/// would be paid and refunded. K2 parses transactions of [`MAX_TX_LEN`] bytes; its proofs have room for any of a block's, with
+/// whatever coinbase beside it (`k2_interface::state::MAX_PROOF`).
+pub const MAX_PROVABLE: usize = MAX_TX_LEN;
 
 /// How far above the highest one that was paid the index of change may be: a restored wallet looks that far.
 pub const CHANGE_GAP: u32 = crate::watch::GAP;

@@ -139,39 +139,35 @@ fn a_payment_takes_a_hundred_within_512_ids() {
     assert_eq!(waiting(&world), [(513, Reason::NextBatch)]);
 }
 
-/// K2 takes proofs of 10,000 bytes. What is longer could be paid and never settled, and would be refunded on top.
+/// K2 parses transactions of 10,000 bytes. What is longer could be paid and never settled, and would be refunded on top.
 #[test]
 fn a_payment_can_always_be_proved() {
     let mut world = World::new(Custodian::two_of_three());
     for _ in 0..150 {
         world.coinbase(100_000, 10);
     }
-    // 100 outputs to scripts of the longest form, which take 51 coins.
+    // 100 outputs to scripts of the longest form, which take 100 coins: the most of both.
     for id in 0..100 {
-        world.redemption(4 * id + 3, 51_000, 9_000);
+        world.redemption(4 * id + 3, 99_500, 9_000);
     }
     let payment = world.payment();
-    let length = payment.psbt().unsigned_tx.base_size();
-    assert!(length <= MAX_PROVABLE, "{length}");
-    assert!(length > MAX_PROVABLE - 100, "as many as fit: {length}");
-    assert!(
-        waiting(&world)
-            .iter()
-            .all(|(_, why)| *why == Reason::NextBatch)
-    );
-    let (whole, branch) = (&payment.psbt().unsigned_tx, [[7; 32]; 15]);
+    assert_eq!(paid(&payment).len(), 100);
+    let whole = &payment.psbt().unsigned_tx;
+    assert_eq!(whole.input.len(), 100);
+    let length = whole.base_size();
+    assert!((8_000..=MAX_PROVABLE).contains(&length), "{length}");
+    // In the deepest tree, and beside a coinbase that fills the block.
+    let branch = [[7; 32]; 15];
+    let output = TxOut {
+        value: Amount::ZERO,
+        script_pubkey: vec![0x51; 34].into(),
+    };
     let coinbase = Transaction {
         input: vec![TxIn {
             script_sig: vec![1; 100].into(),
             ..TxIn::default()
         }],
-        output: vec![
-            TxOut {
-                value: Amount::ZERO,
-                script_pubkey: vec![0x51; 34].into()
-            };
-            89
-        ],
+        output: vec![output; (1_000_000 - MAX_PROVABLE - 300) / 43],
         ..whole.clone()
     };
     let proof = PaymentProof::encode(

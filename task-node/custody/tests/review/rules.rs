@@ -252,7 +252,7 @@ rules! {
     };
     longer_than_k2_can_be_shown => Unprovable: |world, psbt| {
         let input = psbt.unsigned_tx.input[0].clone();
-        for _ in 0..120 {
+        for _ in 0..250 {
             let previous_output = world.coinbase(1_000, 10);
             psbt.unsigned_tx.input.push(TxIn { previous_output, ..input.clone() });
             psbt.inputs.push(bitcoin::psbt::Input::default());

@@ -3,11 +3,12 @@ use std::vec::Vec;
 
 use bitcoin::absolute::LockTime;
 use bitcoin::consensus::serialize;
-use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Witness};
+use bitcoin::hashes::Hash as _;
+use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Txid, Witness};
 use proptest::prelude::*;
 
 use super::sha256;
-use crate::bitcoin::proof::ProofError;
+use crate::bitcoin::proof::{MAX_BLOCK_LEN, ProofError};
 use crate::bitcoin::{
     CoinbaseProof, Hash, Header, MerkleError, PaymentProof, TxError, merkle, sha256d,
 };
@@ -31,6 +32,17 @@ fn transaction(outpoint: OutPoint, script_sig: Vec<u8>) -> Vec<u8> {
 
 fn coinbase() -> Vec<u8> {
     transaction(OutPoint::null(), vec![3, 1, 2, 3])
+}
+
+/// A coinbase with so many outputs of 34 bytes each, beside 60 bytes of its own.
+fn coinbase_with(outputs: usize) -> Vec<u8> {
+    let mut transaction: bitcoin::Transaction =
+        bitcoin::consensus::deserialize(&coinbase()).unwrap();
+    transaction.output[0].value = Amount::ZERO;
+    transaction.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0x51; 25]);
+    let output = transaction.output[0].clone();
+    transaction.output = vec![output; outputs];
+    serialize(&transaction)
 }
 
 fn payment(number: u32) -> Vec<u8> {
@@ -317,6 +329,93 @@ fn cve_2017_12842_a_level_above_the_leaves_is_refused() {
     assert_eq!(refused, Err(ProofError::Transaction(TxError::NodeLength)));
 }
 
+/// A miner chooses how long his coinbase is, and must not choose by it what can be proved of his block.
+#[test]
+fn a_payment_is_proved_whatever_its_blocks_coinbase() {
+    for (outputs, least) in [(350, 11_900), (26_500, 900_000), (29_240, 994_000)] {
+        let transactions = vec![coinbase_with(outputs), payment(0), payment(1)];
+        let block = Block::of(transactions);
+        let length = block.transactions[0].len();
+        assert!((least..MAX_BLOCK_LEN).contains(&length), "{length}");
+        let bytes = block.payment_proof(2).unwrap();
+        assert!(bytes.len() <= PaymentProof::MAX_LEN);
+        assert_eq!(verify_payment(&bytes), Ok(block.txids[2]));
+        assert!(block.coinbase_proof().is_err(), "it is parsed there");
+    }
+}
+
+/// Two transactions that fill a block, and the deepest branches there are.
+#[test]
+fn the_largest_proof_is_a_blocks() {
+    let count_len = 1;
+    let payment = transaction(OutPoint::new(Txid::from_byte_array([7; 32]), 0), vec![]);
+    let room = MAX_BLOCK_LEN - 80 - count_len - payment.len();
+    let mut coinbase = coinbase();
+    coinbase.resize(room, 0);
+    let siblings = [[7; 32]; 15];
+    let bytes = PaymentProof::encode(
+        &header([0; 32]),
+        &payment,
+        1,
+        &siblings,
+        &coinbase,
+        &siblings,
+    );
+    assert_eq!(bytes.unwrap().len(), PaymentProof::MAX_LEN);
+}
+
+/// The coinbase beside a payment begins as every coinbase does: one input, and that one null.
+#[test]
+fn a_coinbase_begins_as_one() {
+    let block = Block::new(3);
+    let honest = block.payment_proof(2).unwrap();
+    let coinbase_at = honest.len() - 2 * 32 - block.transactions[0].len();
+    for at in 0..block.transactions[0].len() {
+        let mut bytes = honest.clone();
+        bytes[coinbase_at + at] ^= 1;
+        let wanted = match at {
+            4..41 => ProofError::NotCoinbase,
+            // What it says else its id commits to.
+            _ => ProofError::CoinbaseRoot,
+        };
+        assert_eq!(verify_payment(&bytes), Err(wanted), "byte {at}");
+    }
+    let mut witness = honest;
+    witness[coinbase_at + 4..coinbase_at + 6].copy_from_slice(&[0, 1]);
+    assert_eq!(
+        PaymentProof::parse(&witness),
+        Err(ProofError::Coinbase(TxError::Witness))
+    );
+}
+
+/// An inner node has 64 bytes, and nothing of that length is shown as a coinbase, though one that begins right might be.
+#[test]
+fn a_coinbase_of_64_bytes_is_refused() {
+    for length in 0..100 {
+        let mut bytes = coinbase();
+        bytes.resize(length, 0);
+        let block = Block::of(vec![bytes, payment(0)]);
+        let proof = block.payment_proof(1);
+        match length {
+            0..60 => assert_eq!(proof, Err(ProofError::Coinbase(TxError::Length))),
+            64 => assert_eq!(proof, Err(ProofError::Coinbase(TxError::NodeLength))),
+            _ => assert_eq!(verify_payment(&proof.unwrap()), Ok(block.txids[1])),
+        }
+    }
+}
+
+#[test]
+fn a_coinbase_longer_than_the_proof_is_cut_short() {
+    let block = Block::new(3);
+    let honest = block.payment_proof(2).unwrap();
+    let length_at = honest.len() - 2 * 32 - block.transactions[0].len() - 4;
+    for length in [u32::MAX, 1 << 31, honest.len() as u32] {
+        let mut bytes = honest.clone();
+        bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(PaymentProof::parse(&bytes), Err(ProofError::Truncated));
+    }
+}
+
 #[test]
 fn what_cannot_be_encoded_is_refused() {
     let block = Block::new(1);
@@ -358,6 +457,26 @@ proptest! {
         bytes.resize(bytes.len() + extra, 0);
         let expected = if extra % 32 == 0 { ProofError::Root } else { ProofError::Trailing };
         prop_assert_eq!(verify_coinbase(&bytes), Err(expected));
+    }
+
+    /// What follows a coinbase's null input need not be a transaction's: the root commits to it. Any other bytes do not.
+    #[test]
+    fn a_coinbase_is_what_the_root_commits_to(
+        version: [u8; 4],
+        rest in prop::collection::vec(any::<u8>(), 24..2_000),
+        others in 1..6_u32,
+        change: prop::sample::Index,
+        by in 1..=255_u8,
+    ) {
+        let honest = coinbase();
+        let bytes = [&version[..], &honest[4..41], &rest[..]].concat();
+        let block = Block::of([bytes].into_iter().chain((0..others).map(payment)).collect());
+        let mut proof = block.payment_proof(others).unwrap();
+        prop_assert_eq!(verify_payment(&proof), Ok(block.txids[others as usize]));
+        let at = proof.len() - 32 * block.branch(0).len() - 41 - rest.len();
+        let change = change.index(41 + rest.len());
+        proof[at + change] ^= by;
+        prop_assert!(verify_payment(&proof).is_err());
     }
 
     #[test]

@@ -56,6 +56,15 @@ async fn closable(
             ));
         }
     }
+    // What an upload that was cut off left behind, while somebody else used the output. One under way begins anew.
+    for buffer in accounts.buffers(&own).await? {
+        let (id, written) = (buffer.id.get(), buffer.written.get());
+        let action = format!(
+            "close proof buffer {id} ({written} of {} bytes written)",
+            buffer.length.get()
+        );
+        closable.push((action, program.close_buffer(own, id)));
+    }
     if accounts.fork(&own).await?.is_some() {
         closable.push(("close the fork account".to_owned(), program.close_fork(own)));
     }

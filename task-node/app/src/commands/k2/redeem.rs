@@ -64,17 +64,18 @@ pub(super) async fn settle(
         if payouts.is_empty() {
             return session.say(NOTHING_PAID);
         }
-        for payout in &payouts {
-            let job = settler.job(payout).await?;
+        for batch in Settler::batches(payouts) {
+            let job = settler.job(&batch).await?;
             let prover = settler.prover();
             let steps = prover.plan(&job).await?;
             let step = steps.first().context("nothing to do")?;
             let draft = prover
                 .draft(&job, &prover.observe(&job).await?, *step)
                 .await?;
+            let ids: Vec<String> = batch.iter().map(|p| p.redemption.to_string()).collect();
             let action = format!(
                 "settle redemption {} (transaction 1 of {})",
-                payout.redemption,
+                ids.join(", "),
                 steps.len()
             );
             session.preview(&action, &draft).await?;
