@@ -13,6 +13,9 @@ const PATIENCE_MS = 320_000;
  *   `request` given: a POST of it as JSON; rejects where nothing readable came back
  */
 
+/** The older sidecar rejects where the container answers anything but 2xx: which status it was, is lost. */
+export class Rejected extends Error {}
+
 /**
  * @param {() => Promise<{ podCall(route: string, options?: object): Promise<unknown> }>} getOrcaClient
  * @param {number} [patience] milliseconds
@@ -22,7 +25,10 @@ export function connectPod(getOrcaClient, patience = PATIENCE_MS) {
   /** @param {string} route @param {object} [options] */
   const call = async (route, options) => {
     const client = await within(getOrcaClient(), patience, 'the Orca client');
-    const answer = options === undefined ? client.podCall(route) : client.podCall(route, options);
+    const asked = options === undefined ? client.podCall(route) : client.podCall(route, options);
+    const answer = asked.catch((error) => {
+      throw new Rejected(`${route}: ${error instanceof Error ? error.message : String(error)}`);
+    });
     return unwrap(await within(answer, patience, route));
   };
   return {

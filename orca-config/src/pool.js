@@ -44,7 +44,7 @@ export function poolComplaints(pool) {
     const complaint = portComplaint(ports[name]);
     if (complaint !== null) complaints.push(`ports.${name}: ${complaint}`);
   }
-  if (ports['stratum'] === ports['http']) complaints.push('ports: stratum and http are the same');
+  if (ports['stratum'] === ports['http'] && 'http' in ports) complaints.push('ports: stratum and http are the same');
   if (!/^[1-9]\d*(Mi|Gi)$/.test(String(pool['memory']))) complaints.push('memory: a number of Mi or Gi');
   const config = pool['config'];
   if (!isRecord(config) || !Object.values(config).every(isRecord)) complaints.push('config: tables of keys');

@@ -5,6 +5,7 @@
  */
 import { earlierRounds, readAccepted } from '../accepted.js';
 import { distributionList, parseBounty, parseOperators, parseSubmitters } from '../distribution-list.js';
+import { Rejected } from '../pod.js';
 import { errorText } from '../reply.js';
 import { isRound } from '../shape.js';
 import { judgedOf } from '../votes.js';
@@ -32,12 +33,22 @@ export const makeDistribution = ({ koii, pod, envelopes, pool, log }) => {
    */
   const ask = async (round, bounty, accepted) => {
     const request = { bounty, firstRound: pool.firstRound, submissions: accepted };
-    let reply = await pod.post(`distribution/${round}`, request);
+    /** @param {object} body @returns {Promise<import('../reply.js').Reply>} */
+    const post = async (body) => {
+      try {
+        return await pod.post(`distribution/${round}`, body);
+      } catch (error) {
+        // Through the older sidecar a 409 looks like this, and so does every other refusal: they are refused again.
+        if (error instanceof Rejected) return { status: 409, body: { error: error.message } };
+        throw error;
+      }
+    };
+    let reply = await post(request);
     if (reply.status !== 409) return reply;
     for (const earlier of await earlierRounds(round, pool.firstRound, MOST_EARLIER_ROUNDS, koii.submissionInfo)) {
       const sentAlong = await read(earlier.round, earlier.judged);
       const submissions = [...accepted, ...sentAlong.accepted];
-      reply = await pod.post(`distribution/${round}`, { ...request, submissions, rounds: [round, earlier.round] });
+      reply = await post({ ...request, submissions, rounds: [round, earlier.round] });
       if (reply.status !== 409) break;
     }
     return reply;
