@@ -1,5 +1,6 @@
 /**
- * What makes this task the pool it is. Fill it in before `npm run release`, which refuses the values that stand here as examples.
+ * What makes this task the pool it is. Fill it in before `npm run release`, which refuses the values that stand here as
+ * examples.
  *
  * It is built into dist/main.js, so whoever audits the task reads it there, and a change of it is a new task.
  *
@@ -15,7 +16,10 @@ export default {
   /** The first round of the pool's history. 0 for a new task. Every node of a task must have the same. */
   firstRound: 0,
 
-  /** Ports on the operators' machines; TASK_VARIABLEs can change them there. Not 3003, 3333 or 30017: Koii uses those itself. */
+  /**
+   * Ports on the operators' machines; TASK_VARIABLEs can change them there. Not 3003, 3333 or 30017: Koii uses those
+   * itself.
+   */
   ports: { stratum: 3334, http: 8338 },
 
   /** Above this the container is killed. */

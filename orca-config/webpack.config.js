@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 const here = path.dirname(fileURLToPath(import.meta.url));
 
 /**
- * @param {{ koii: 'bundled' | 'external' }} how Koii's packages are on Koii's registry only: a release bundles them, what is built
+ * @param {{ koii: 'bundled' | 'external' }} how Koii's packages are on Koii's registry only: a release bundles them,
+ *   what is built
  *   without them requires them when it is loaded.
  * @returns {import('webpack').Configuration}
  */

@@ -19,11 +19,14 @@ export async function build({ koii, folder }) {
   const stats = await new Promise((resolve, reject) => {
     webpack(settings, (error, result) => (error ? reject(error) : resolve(result)));
   });
-  if (stats.hasErrors() || stats.hasWarnings()) throw new Error(stats.toString({ all: false, errors: true, warnings: true }));
+  if (stats.hasErrors() || stats.hasWarnings())
+    throw new Error(stats.toString({ all: false, errors: true, warnings: true }));
   return `${settings.output?.path}/main.js`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const koii = koiiPackages();
-  console.log(`${await build({ koii })}, Koii's packages ${koii === 'bundled' ? 'in it' : 'outside: not for deployment'}`);
+  console.log(
+    `${await build({ koii })}, Koii's packages ${koii === 'bundled' ? 'in it' : 'outside: not for deployment'}`,
+  );
 }

@@ -22,7 +22,8 @@ const AT_ONCE = 8;
  * @param {import('./votes.js').Judged[]} judged
  * @param {(value: string, whose: import('./envelope.js').Whose) => Promise<import('./find-envelope.js').Found>} find
  * @returns {Promise<Round>}
- * @throws {Error} an envelope is nowhere to be had. To leave it out would not be the same everywhere, so there is no list.
+ * @throws {Error} an envelope is nowhere to be had. To leave it out would not be the same everywhere, so there is no
+ *   list.
  */
 export async function readAccepted(taskId, round, judged, find) {
   const waiting = judged.filter(({ votes }) => votes > 0);
@@ -50,11 +51,14 @@ export async function readAccepted(taskId, round, judged, find) {
   return read;
 }
 
-/** Rounds that K2 shows for certain: half of what `allowed_failed_distributions` in config-task.yml tells it to keep. */
+/**
+ * Rounds that K2 shows for certain: half of what `allowed_failed_distributions` in config-task.yml tells it to keep.
+ */
 export const SURELY_KEPT = 5;
 
 /**
- * Earlier rounds that K2 still shows, newest first. K2 forgets the oldest rounds, and a forgotten round looks like one that nobody
+ * Earlier rounds that K2 still shows, newest first. K2 forgets the oldest rounds, and a forgotten round looks like one
+ * that nobody
  * submitted in. So an empty one counts only where it is too young to be forgotten, or an older one is still there.
  *
  * @param {number} round whose predecessors are wanted

@@ -48,7 +48,8 @@ const unixFsFile = (content) =>
   Uint8Array.from([0x08, 0x02, 0x12, ...varint(content.length), ...content, 0x18, ...varint(content.length)]);
 
 /**
- * Whether `cid` is that of a folder with exactly this file, in one of the forms that uploaders make of a file of one block: a raw
+ * Whether `cid` is that of a folder with exactly this file, in one of the forms that uploaders make of a file of one
+ * block: a raw
  * leaf, or a UnixFS node.
  *
  * `true` proves the bytes. `false` proves nothing: there are other forms.

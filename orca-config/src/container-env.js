@@ -1,4 +1,7 @@
-/** The container's environment: every key of orcapool's configuration has a variable, `ORCAPOOL_` and `__` between table and key. */
+/**
+ * The container's environment: every key of orcapool's configuration has a variable, `ORCAPOOL_` and `__` between table
+ * and key.
+ */
 
 /**
  * @typedef {{ readonly [key: string]: Value }} Table
@@ -15,7 +18,9 @@ export function encoded(value) {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value !== 'object') return String(value);
   if (Array.isArray(value)) return `[${/** @type {Value[]} */ (value).map(encoded).join(', ')}]`;
-  return `{${Object.entries(/** @type {Table} */ (value)).map(([key, inner]) => `${key} = ${encoded(inner)}`).join(', ')}}`;
+  return `{${Object.entries(/** @type {Table} */ (value))
+    .map(([key, inner]) => `${key} = ${encoded(inner)}`)
+    .join(', ')}}`;
 }
 
 /** The port of Orca's sidecar calls. */
@@ -33,7 +38,7 @@ export const STRATUM_PORT = 3334;
  */
 export function containerEnv({ taskId, stakingKey, pool, operator }) {
   const shared = /** @type {Record<string, Record<string, Value>>} */ (pool.config);
-  const gateways = [...(/** @type {string[]} */ (shared['content']?.['gateways'] ?? [])), ...operator.peers];
+  const gateways = [.../** @type {string[]} */ (shared['content']?.['gateways'] ?? []), ...operator.peers];
   /** @type {Record<string, Record<string, Value>>} */
   const config = {
     ...shared,
@@ -45,7 +50,10 @@ export function containerEnv({ taskId, stakingKey, pool, operator }) {
     miner: { ...shared['miner'], threads: operator.minerThreads },
   };
   const variables = Object.entries(config).flatMap(([table, keys]) =>
-    Object.entries(keys).map(([key, value]) => ({ name: `ORCAPOOL_${table}__${key}`.toUpperCase(), value: encoded(value) })),
+    Object.entries(keys).map(([key, value]) => ({
+      name: `ORCAPOOL_${table}__${key}`.toUpperCase(),
+      value: encoded(value),
+    })),
   );
   return [{ name: 'ORCAPOOL_DATA_DIR', value: encoded('/data') }, ...variables];
 }

@@ -11,7 +11,10 @@ export async function within(promise, milliseconds, what) {
   /** @type {NodeJS.Timeout | undefined} */
   let timer;
   const expired = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${Math.round(milliseconds / 1000)} s`)), milliseconds);
+    timer = setTimeout(
+      () => reject(new Error(`${what}: no answer within ${Math.round(milliseconds / 1000)} s`)),
+      milliseconds,
+    );
   });
   try {
     return await /** @type {Promise<T>} */ (Promise.race([promise, expired]));

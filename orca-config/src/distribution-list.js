@@ -1,5 +1,6 @@
 /**
- * The list that goes to K2. A pure function of what the round's submitters did and of what the containers computed from the accepted
+ * The list that goes to K2. A pure function of what the round's submitters did and of what the containers computed from
+ * the accepted
  * bundles, which is the same on every node.
  */
 import { isLie, slashOf } from './slashing.js';
@@ -26,7 +27,8 @@ export function parseSubmitters(submitters) {
     if (seen.has(publicKey)) throw new Error(`${publicKey} submitted twice`);
     seen.add(publicKey);
     if (!Number.isSafeInteger(votes)) throw new Error(`the votes for ${publicKey} are no integer`);
-    if (!Number.isSafeInteger(stake) || /** @type {number} */ (stake) < 0) throw new Error(`the stake of ${publicKey} is no amount`);
+    if (!Number.isSafeInteger(stake) || /** @type {number} */ (stake) < 0)
+      throw new Error(`the stake of ${publicKey} is no amount`);
     return /** @type {Submitter} */ ({ publicKey, votes, stake });
   });
 }
@@ -36,7 +38,8 @@ export function parseSubmitters(submitters) {
  * @returns {number}
  */
 export function parseBounty(bounty) {
-  if (!Number.isSafeInteger(bounty) || /** @type {number} */ (bounty) < 0) throw new Error('the bounty is no amount in base units');
+  if (!Number.isSafeInteger(bounty) || /** @type {number} */ (bounty) < 0)
+    throw new Error('the bounty is no amount in base units');
   return /** @type {number} */ (bounty);
 }
 
@@ -54,7 +57,8 @@ export function parseOperators(list, bounty) {
   const operators = new Map();
   for (const [key, amount] of Object.entries(list)) {
     if (!isKey(key)) throw new Error('the list pays somebody who is no key');
-    if (!Number.isSafeInteger(amount) || /** @type {number} */ (amount) < 0) throw new Error(`the amount of ${key} is no amount`);
+    if (!Number.isSafeInteger(amount) || /** @type {number} */ (amount) < 0)
+      throw new Error(`the amount of ${key} is no amount`);
     sum += BigInt(/** @type {number} */ (amount));
     operators.set(key, amount);
   }
@@ -67,7 +71,8 @@ export function parseOperators(list, bounty) {
  * @param {Submitter[]} parts.submitters of the round
  * @param {ReadonlySet<string>} parts.forged keys whose submission is proved to be none of theirs
  * @param {Map<string, number>} parts.operators what is paid; also for earlier rounds, whose submitters may be gone
- * @returns {Record<string, number>} base units; negative is taken from the stake. In the order of the keys, so that equal lists are
+ * @returns {Record<string, number>} base units; negative is taken from the stake. In the order of the keys, so that
+ *   equal lists are
  *   equal texts
  */
 export function distributionList({ submitters, forged, operators }) {

@@ -1,7 +1,8 @@
 /**
  * A submission as it lies on IPFS: `submission.json` in a folder of its own, `{"signature": "<base58>"}`.
  *
- * The base58 is a 64-byte ed25519 signature and then the message, which is JSON: `taskId`, `roundNumber`, `stakingKey`, and what the
+ * The base58 is a 64-byte ed25519 signature and then the message, which is JSON: `taskId`, `roundNumber`, `stakingKey`,
+ * and what the
  * container said of its round. Whoever knows the submitter's staking key can check it, whoever it came from.
  */
 import { createPublicKey, verify } from 'node:crypto';
@@ -47,7 +48,8 @@ export function statementOf(whose, container) {
   if (!isRecord(container)) throw new Error('the container did not answer a JSON object');
   if (typeof container['cid'] !== 'string') throw new Error('the container names no bundle');
   for (const field of RESERVED) {
-    if (field in container && container[field] !== whose[field]) throw new Error(`the container answered for another ${field}`);
+    if (field in container && container[field] !== whose[field])
+      throw new Error(`the container answered for another ${field}`);
   }
   const { taskId, roundNumber, stakingKey } = whose;
   const statement = { ...container, taskId, roundNumber, stakingKey };

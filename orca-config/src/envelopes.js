@@ -1,4 +1,7 @@
-/** Finds envelopes through every place there is, and remembers those that are signed: audit and distribution ask for the same ones. */
+/**
+ * Finds envelopes through every place there is, and remembers those that are signed: audit and distribution ask for the
+ * same ones.
+ */
 import { findEnvelope } from './find-envelope.js';
 import { gateway, gatewayUrls } from './gateways.js';
 
@@ -34,7 +37,11 @@ export function envelopeFinder(koii, fetcher, patience) {
       return found;
     },
 
-    /** The same without memory: whether it is there to be fetched now. @param {string} value @param {import('./envelope.js').Whose} whose */
+    /**
+     * The same without memory: whether it is there to be fetched now.
+     * @param {string} value
+     * @param {import('./envelope.js').Whose} whose
+     */
     findAgain: (value, whose) => findEnvelope(value, whose, sources, patience),
   };
 }

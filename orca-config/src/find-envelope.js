@@ -1,7 +1,8 @@
 /**
  * Fetches the envelope that a submission on K2 names, from all places at once, and says what it is.
  *
- * Gateways are nobody's witnesses. A signature speaks for itself, whoever delivered it. That an envelope is *wrong* is said only of
+ * Gateways are nobody's witnesses. A signature speaks for itself, whoever delivered it. That an envelope is *wrong* is
+ * said only of
  * bytes that hash to the CID, because any gateway could make up others.
  */
 import { isFolderWith, parseCid } from './cid.js';
@@ -21,7 +22,8 @@ export const SOURCE_PATIENCE_MS = 60_000;
 /**
  * @param {unknown} value what stands on K2
  * @param {import('./envelope.js').Whose} whose
- * @param {(cid: import('multiformats/cid').CID, file: string, limit: number) => import('./gateways.js').Source[]} sources
+ * @param {(cid: import('multiformats/cid').CID, file: string, limit: number) => import('./gateways.js').Source[]}
+ *   sources
  * @param {number} [patience] milliseconds for each source
  * @returns {Promise<Found>}
  */
@@ -36,7 +38,8 @@ export async function findEnvelope(value, whose, sources, patience = SOURCE_PATI
     const bytes = await within(source(stop.signal), patience, 'a gateway');
     const opened = openEnvelope(bytes, whose);
     if ('statement' in opened) return { is: 'signed', statement: opened.statement };
-    if (bytes.length <= MAX_ENVELOPE_BYTES && isFolderWith(cid, ENVELOPE_FILE, bytes)) return { is: 'forged', reason: opened.refused };
+    if (bytes.length <= MAX_ENVELOPE_BYTES && isFolderWith(cid, ENVELOPE_FILE, bytes))
+      return { is: 'forged', reason: opened.refused };
     throw new Error(opened.refused);
   };
   const asked = sources(cid, ENVELOPE_FILE, MAX_ENVELOPE_BYTES).map((source) =>

@@ -19,7 +19,9 @@ const GATEWAYS = [
  * @returns {string[]}
  */
 export const gatewayUrls = (cid, file) =>
-  GATEWAYS.map((url) => url.replace('{cid}', cid.toString()).replace('{v1}', cid.toV1().toString()).replace('{file}', file));
+  GATEWAYS.map((url) =>
+    url.replace('{cid}', cid.toString()).replace('{v1}', cid.toV1().toString()).replace('{file}', file),
+  );
 
 /**
  * @param {string} url

@@ -16,7 +16,13 @@ import { auditSeed } from './seed.js';
 import { makeSteps } from './task/steps.js';
 
 const pool = checkedPool(constants);
-const koii = connectKoii({ namespaceWrapper, KoiiStorageClient, taskId: TASK_ID, rpcUrl: K2_NODE_URL, taskType: pool.taskType });
+const koii = connectKoii({
+  namespaceWrapper,
+  KoiiStorageClient,
+  taskId: TASK_ID,
+  rpcUrl: K2_NODE_URL,
+  taskType: pool.taskType,
+});
 
 initializeTaskManager(
   makeSteps({

@@ -1,5 +1,6 @@
 /**
- * Koii's side, with what it answers checked: a call that fails inside the node resolves to `{error}` instead of rejecting, so nothing it
+ * Koii's side, with what it answers checked: a call that fails inside the node resolves to `{error}` instead of
+ * rejecting, so nothing it
  * hands over is what it should be until it has been looked at.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -29,7 +30,8 @@ export function connectKoii({ namespaceWrapper, KoiiStorageClient, taskId, rpcUr
 
   /** @returns {Promise<Keypair>} */
   const wallet = async () => {
-    const asked = taskType === 'KPL' ? namespaceWrapper.getSubmitterAccount('KPL') : namespaceWrapper.getSubmitterAccount();
+    const asked =
+      taskType === 'KPL' ? namespaceWrapper.getSubmitterAccount('KPL') : namespaceWrapper.getSubmitterAccount();
     const account = /** @type {Partial<Keypair> | null} */ (await soon(asked, 'the staking key'));
     if (!isKey(account?.publicKey?.toBase58?.()) || !(account?.secretKey instanceof Uint8Array)) {
       throw new Error('the Koii node does not give the staking key: is the task staked?');
@@ -40,7 +42,8 @@ export function connectKoii({ namespaceWrapper, KoiiStorageClient, taskId, rpcUr
   return {
     /** @returns {string} */
     taskId() {
-      if (!isKey(taskId)) throw new Error(`no Koii task: this program is started by a Koii node, with the task's id (${quoted(taskId)})`);
+      if (!isKey(taskId))
+        throw new Error(`no Koii task: this program is started by a Koii node, with the task's id (${quoted(taskId)})`);
       return taskId;
     },
 
@@ -71,7 +74,8 @@ export function connectKoii({ namespaceWrapper, KoiiStorageClient, taskId, rpcUr
         await writeFile(file, text, { mode: 0o600 });
         const uploading = KoiiStorageClient.getInstance({}).uploadFile(file, await wallet());
         const { cid } = (await within(uploading, UPLOAD_PATIENCE_MS, 'the upload')) ?? {};
-        if (typeof cid !== 'string' || parseCid(cid) === null) throw new Error(`the upload gave no CID but ${quoted(cid)}`);
+        if (typeof cid !== 'string' || parseCid(cid) === null)
+          throw new Error(`the upload gave no CID but ${quoted(cid)}`);
         return cid;
       } finally {
         await rm(folder, { recursive: true, force: true });

@@ -3,7 +3,10 @@ import { stringify } from 'yaml';
 
 import { HTTP_PORT, STRATUM_PORT } from './container-env.js';
 
-/** The pod and its named volumes are deleted with every restart of the task. What must last is here, on the operator's machine. */
+/**
+ * The pod and its named volumes are deleted with every restart of the task. What must last is here, on the operator's
+ * machine.
+ */
 const DATA = '/data';
 
 /**
@@ -40,7 +43,8 @@ export const podSpec = ({ podId, basePath, image, memory, hostPorts, env }) =>
               allowPrivilegeEscalation: false,
               capabilities: { drop: ['ALL'] },
               readOnlyRootFilesystem: true,
-              // Rootless podman maps 0 to the operator's own user, who owns the folder behind /data; nobody else may write there.
+              // Rootless podman maps 0 to the operator's own user, who owns the folder behind /data; nobody else may
+              // write there.
               runAsUser: 0,
               runAsGroup: 0,
             },

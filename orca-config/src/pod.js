@@ -26,7 +26,7 @@ export function connectPod(getOrcaClient, patience = PATIENCE_MS) {
   const call = async (route, options) => {
     const client = await within(getOrcaClient(), patience, 'the Orca client');
     const asked = options === undefined ? client.podCall(route) : client.podCall(route, options);
-    const answer = asked.catch((error) => {
+    const answer = Promise.resolve(asked).catch((error) => {
       throw new Rejected(`${route}: ${error instanceof Error ? error.message : String(error)}`);
     });
     return unwrap(await within(answer, patience, route));
@@ -37,7 +37,9 @@ export function connectPod(getOrcaClient, patience = PATIENCE_MS) {
       if (request === undefined) return call(route, { method: 'POST' });
       const body = JSON.stringify(request);
       if (Buffer.byteLength(body) > MAX_BODY_BYTES) {
-        return Promise.reject(new Error(`${route}: a request of ${Buffer.byteLength(body)} bytes would break the sidecar's socket`));
+        return Promise.reject(
+          new Error(`${route}: a request of ${Buffer.byteLength(body)} bytes would break the sidecar's socket`),
+        );
       }
       return call(route, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
     },

@@ -35,7 +35,8 @@ export function poolComplaints(pool) {
   const complaints = [];
   const image = String(pool['image']);
   const [registry = '', ...rest] = image.split('/');
-  if (rest.length < 1 || !REGISTRY.test(registry)) complaints.push(`image: ${image} does not begin with a registry's host`);
+  if (rest.length < 1 || !REGISTRY.test(registry))
+    complaints.push(`image: ${image} does not begin with a registry's host`);
   if (!DIGEST.test(image)) complaints.push(`image: ${image} is not pinned by @sha256:`);
   if (pool['taskType'] !== 'KOII' && pool['taskType'] !== 'KPL') complaints.push('taskType: KOII or KPL');
   if (!isRound(pool['firstRound'])) complaints.push('firstRound: a round number from 0');

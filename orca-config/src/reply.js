@@ -1,9 +1,12 @@
 /**
  * What a call into the pod comes back as.
  *
- * Two generations of Koii's sidecar are in use. The older one resolves to `{status: 200, data: <body>}` and rejects where the
- * container did not answer 2xx. The newer one wraps once more: `{status: 200, data: {status: <the container's>, data: <body>}}`,
- * and hands on errors as `data: {error: <the body's error, or the body>}`. Without unwrapping, an audit's `false` arrives as an
+ * Two generations of Koii's sidecar are in use. The older one resolves to `{status: 200, data: <body>}` and rejects
+ * where the
+ * container did not answer 2xx. The newer one wraps once more: `{status: 200, data: {status: <the container's>, data:
+ * <body>}}`,
+ * and hands on errors as `data: {error: <the body's error, or the body>}`. Without unwrapping, an audit's `false`
+ * arrives as an
  * object, which is truthy.
  */
 import { isRecord } from './shape.js';
@@ -61,6 +64,8 @@ export function unwrap(reply) {
  */
 export function errorText({ status, body }) {
   const text = isRecord(body) && 'error' in body ? body['error'] : body;
-  const line = (typeof text === 'string' ? text : (JSON.stringify(text) ?? '')).replace(/[\s\p{C}]+/gu, ' ').slice(0, 300);
+  const line = (typeof text === 'string' ? text : (JSON.stringify(text) ?? ''))
+    .replace(/[\s\p{C}]+/gu, ' ')
+    .slice(0, 300);
   return `status ${status}: ${line}`;
 }

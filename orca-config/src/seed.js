@@ -1,7 +1,8 @@
 /**
  * The seed of an audit: what decides which parts of a bundle are opened that is too large to be fetched whole.
  *
- * It must not have been known when the bundle was made. The hash of a K2 block of now is that, and anybody can look it up later; where
+ * It must not have been known when the bundle was made. The hash of a K2 block of now is that, and anybody can look it
+ * up later; where
  * no endpoint answers, chance is as good for this auditor.
  */
 import { randomBytes } from 'node:crypto';
@@ -38,7 +39,12 @@ export async function auditSeed(rpcUrl, fetcher) {
     const asked = fetcher(rpcUrl, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'getLatestBlockhash', params: [{ commitment: 'confirmed' }] }),
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'getLatestBlockhash',
+        params: [{ commitment: 'confirmed' }],
+      }),
       signal: stop.signal,
     }).then((response) => response.json());
     return blockHash(await within(asked, PATIENCE_MS, 'K2')) ?? random();

@@ -37,7 +37,12 @@ export function isKey(value) {
  * @param {unknown} value
  */
 export function quoted(value) {
-  const text = value instanceof Error ? value.message : typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  const text =
+    value instanceof Error
+      ? value.message
+      : typeof value === 'string'
+        ? value
+        : (JSON.stringify(value) ?? String(value));
   const line = JSON.stringify(text.slice(0, 200));
   return text.length > 200 ? `${line}...` : line;
 }

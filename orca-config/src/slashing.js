@@ -1,9 +1,13 @@
 /**
- * Who loses stake. Every node must come to the same answer, so it rests on what is on K2 and on bytes that hash to what is on K2, never
+ * Who loses stake. Every node must come to the same answer, so it rests on what is on K2 and on bytes that hash to what
+ * is on K2, never
  * on what one node happened to reach or on its clock.
  */
 
-/** Votes against, less votes for, that prove a lie. Koii has each auditor look at five submissions, so a lie meets about as many. */
+/**
+ * Votes against, less votes for, that prove a lie. Koii has each auditor look at five submissions, so a lie meets about
+ * as many.
+ */
 const QUORUM = 3;
 
 /** One voice is never enough: any single node could then burn the stake of any other. */

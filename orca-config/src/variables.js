@@ -1,5 +1,6 @@
 /**
- * What an operator sets in the desktop node: the TASK_VARIABLEs of config-task.yml. The node asks for every one of them, so there is a
+ * What an operator sets in the desktop node: the TASK_VARIABLEs of config-task.yml. The node asks for every one of
+ * them, so there is a
  * way to say "nothing": a dash.
  */
 import { portComplaint } from './pool.js';
@@ -34,7 +35,9 @@ export function readVariables(environment, pool) {
   /** @type {string[]} */
   const complaints = [];
   const bitcoin = bitcoinNode(read(environment, 'BITCOIN_RPC_URL'), read(environment, 'BITCOIN_ZMQ_URL'), complaints);
-  const peers = read(environment, 'PEERS').split(/[\s,]+/).filter((url) => url !== '');
+  const peers = read(environment, 'PEERS')
+    .split(/[\s,]+/)
+    .filter((url) => url !== '');
   if (!peers.every((url) => parseUrl(url, ['http:', 'https:']) !== null)) {
     complaints.push('PEERS: http:// or https:// URLs of other nodes, with commas between them');
   }
@@ -93,7 +96,9 @@ function bitcoinNode(rpc, zmq, complaints) {
     user = '';
   }
   if (url === null || user === '' || password === '') {
-    complaints.push('BITCOIN_RPC_URL: http://USER:PASSWORD@HOST:PORT of a Bitcoin node, or a dash (%-encode what is special in it)');
+    complaints.push(
+      'BITCOIN_RPC_URL: http://USER:PASSWORD@HOST:PORT of a Bitcoin node, or a dash (%-encode what is special in it)',
+    );
     return null;
   }
   const node = { url: `http://${url.host}`, user, password };

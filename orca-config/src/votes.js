@@ -12,7 +12,8 @@ import { isKey, isRecord } from './shape.js';
 const UNCHALLENGED = 1;
 
 /** @param {unknown} byRound @param {number} round */
-const ofRound = (byRound, round) => (isRecord(byRound) && isRecord(byRound[String(round)]) ? byRound[String(round)] : null);
+const ofRound = (byRound, round) =>
+  isRecord(byRound) && isRecord(byRound[String(round)]) ? byRound[String(round)] : null;
 
 /**
  * The submissions of a round, in the order of their keys.

@@ -1,4 +1,7 @@
-/** dist/main.js as a Koii node runs it: one file, forked with the node's arguments, with Koii's packages to be had by `require`. */
+/**
+ * dist/main.js as a Koii node runs it: one file, forked with the node's arguments, with Koii's packages to be had by
+ * `require`.
+ */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -31,18 +34,28 @@ for (const [name, files] of Object.entries({
   await mkdir(path.join(packages, name), { recursive: true });
   for (const file of files) {
     const door = file === 'index' ? name : `${name}/${file}`;
-    await writeFile(path.join(packages, name, `${file}.js`), `module.exports = globalThis.orcapoolStandIns['@_koii/${door}'];\n`);
+    await writeFile(
+      path.join(packages, name, `${file}.js`),
+      `module.exports = globalThis.orcapoolStandIns['@_koii/${door}'];\n`,
+    );
   }
 }
 const runner = fileURLToPath(new URL('./stand-ins/koii-node.js', import.meta.url));
 
 /** @param {'single' | 'double'} generation */
 function startNode(generation) {
-  // As startTask of the Koii node: name, task, port, 'service', main account, secret, K2, service URL, stake, the node's port.
+  // As startTask of the Koii node: name, task, port, 'service', main account, secret, K2, service URL, stake, the
+  // node's port.
   const args = ['Orcapool', TASK, '0', 'service', address('main'), 'secret', 'http://127.0.0.1:9', '', '10', '30017'];
   const child = fork(runner, args, {
-    env: { PATH: process.env['PATH'], MAIN_JS: path.join(folder, 'main.js'), CONTAINER: container.base, GENERATION: generation,
-      BITCOIN_RPC_URL: 'http://user:password@127.0.0.1:8332', MINER_THREADS: '1' },
+    env: {
+      PATH: process.env['PATH'],
+      MAIN_JS: path.join(folder, 'main.js'),
+      CONTAINER: container.base,
+      GENERATION: generation,
+      BITCOIN_RPC_URL: 'http://user:password@127.0.0.1:8332',
+      MINER_THREADS: '1',
+    },
     silent: true,
   });
   let output = '';
@@ -51,7 +64,8 @@ function startNode(generation) {
   /** @param {string} step @param {unknown[]} args @returns {Promise<any>} */
   const call = (step, ...args) =>
     new Promise((resolve, reject) => {
-      const gone = (/** @type {number | null} */ code) => reject(new Error(`the task process ended with ${code}:\n${output}`));
+      const gone = (/** @type {number | null} */ code) =>
+        reject(new Error(`the task process ended with ${code}:\n${output}`));
       child.once('exit', gone);
       child.once('message', (/** @type {any} */ answer) => {
         child.off('exit', gone);

@@ -32,7 +32,18 @@ test('every form of one file in a folder is known, and is that of these bytes on
 });
 
 test('what is no CID', () => {
-  for (const value of [undefined, null, 5, '', ' ', 'submission', 'bafy', `bafy${'b'.repeat(600)}`, '../../etc/passwd', 'https://ipfs.io/ipfs/x']) {
+  for (const value of [
+    undefined,
+    null,
+    5,
+    '',
+    ' ',
+    'submission',
+    'bafy',
+    `bafy${'b'.repeat(600)}`,
+    '../../etc/passwd',
+    'https://ipfs.io/ipfs/x',
+  ]) {
     assert.equal(parseCid(value), null, String(value));
   }
   assert.equal(String(parseCid('bafybeiflp4ns64m5qtqgjvddjzgq6b7fv2l4765ta5bb3q4sd7medhhzzm')).length, 59);

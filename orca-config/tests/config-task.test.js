@@ -11,14 +11,18 @@ const read = (name) => readFileSync(new URL(name, import.meta.url), 'utf8');
 const { configTask: fields } = JSON.parse(read('./fields.json'));
 const { limits } = fields;
 
-for (const [file, type] of /** @type {const} */ ([['config-task.yml', 'KOII'], ['config-task-kpl.yml', 'KPL']])) {
+for (const [file, type] of /** @type {const} */ ([
+  ['config-task.yml', 'KOII'],
+  ['config-task-kpl.yml', 'KPL'],
+])) {
   const config = parse(read(`../${file}`));
 
   test(`${file} has the fields that Koii's tool wants, and no others`, () => {
     // Koii's tool takes everything falsy for missing.
     for (const field of fields.required) assert.ok(config[field], field);
     for (const field of Object.keys(config)) assert.ok([...fields.required, ...fields.optional].includes(field), field);
-    for (const field of ['task_executable_network', 'task_type', 'environment']) assert.ok(fields[field].includes(config[field]), field);
+    for (const field of ['task_executable_network', 'task_type', 'environment'])
+      assert.ok(fields[field].includes(config[field]), field);
     assert.equal(config.task_type, type);
     assert.match(config.token_type, /^[1-9A-HJ-NP-Za-km-z]{32,44}$/);
   });
@@ -45,10 +49,16 @@ for (const [file, type] of /** @type {const} */ ([['config-task.yml', 'KOII'], [
 
   test(`${file} asks for Orca, and for every variable the wrapper reads`, () => {
     const tags = config.requirementsTags;
-    for (const tag of tags) assert.ok(fields.requirementTypes.includes(tag.type) && typeof tag.value === 'string', JSON.stringify(tag));
-    assert.ok(tags.some((/** @type {any} */ tag) => tag.type === fields.orcaTag.type && tag.value === fields.orcaTag.value));
+    for (const tag of tags)
+      assert.ok(fields.requirementTypes.includes(tag.type) && typeof tag.value === 'string', JSON.stringify(tag));
+    assert.ok(
+      tags.some((/** @type {any} */ tag) => tag.type === fields.orcaTag.type && tag.value === fields.orcaTag.value),
+    );
     const variables = tags.filter((/** @type {any} */ tag) => tag.type === 'TASK_VARIABLE');
-    assert.deepEqual(variables.map((/** @type {any} */ tag) => tag.value), VARIABLES);
+    assert.deepEqual(
+      variables.map((/** @type {any} */ tag) => tag.value),
+      VARIABLES,
+    );
     for (const { value, description } of variables) {
       assert.ok(description.length > 0, value);
       assert.ok(read('../TaskDescription.md').includes(`\`${value}\``), value);

@@ -12,7 +12,11 @@ const rounds = fc
   .record({
     bounty: fc.oneof(fc.integer({ min: 0, max: 1_000_000 }), fc.maxSafeNat()),
     submitters: fc.uniqueArray(
-      fc.record({ publicKey: fc.constantFrom(...KEYS), votes: fc.integer({ min: -6, max: 6 }), stake: fc.maxSafeNat() }),
+      fc.record({
+        publicKey: fc.constantFrom(...KEYS),
+        votes: fc.integer({ min: -6, max: 6 }),
+        stake: fc.maxSafeNat(),
+      }),
       { selector: ({ publicKey }) => publicKey },
     ),
     weights: fc.dictionary(fc.constantFrom(...KEYS), fc.integer({ min: 0, max: 1000 }), { maxKeys: 24 }),
@@ -20,14 +24,20 @@ const rounds = fc
   })
   .map(({ bounty, submitters, weights, forged }) => {
     const sum = BigInt(Object.values(weights).reduce((total, weight) => total + weight, 1));
-    const paid = Object.entries(weights).map(([key, weight]) => /** @type {const} */ ([key, Number((BigInt(bounty) * BigInt(weight)) / sum)]));
+    const paid = Object.entries(weights).map(
+      ([key, weight]) => /** @type {const} */ ([key, Number((BigInt(bounty) * BigInt(weight)) / sum)]),
+    );
     return { bounty, submitters, forged: new Set(forged), operators: new Map(paid) };
   });
 
 test('integers, never more than the bounty, a key for every submitter', () => {
   fc.assert(
     fc.property(rounds, ({ bounty, submitters, forged, operators }) => {
-      const list = distributionList({ submitters, forged, operators: parseOperators(Object.fromEntries(operators), bounty) });
+      const list = distributionList({
+        submitters,
+        forged,
+        operators: parseOperators(Object.fromEntries(operators), bounty),
+      });
       let paid = 0n;
       for (const [key, amount] of Object.entries(list)) {
         assert.ok(Number.isSafeInteger(amount) && !Object.is(amount, -0), `${key}: ${amount}`);
@@ -67,7 +77,11 @@ test('honest nodes with the same work are paid alike, whatever the others do', (
   fc.assert(
     fc.property(rounds, ({ submitters, forged, operators }) => {
       const honest = submitters.filter(({ publicKey, votes }) => votes > 0 && !forged.has(publicKey));
-      const list = distributionList({ submitters, forged, operators: new Map([...operators, ...honest.map(({ publicKey }) => /** @type {const} */ ([publicKey, 7]))]) });
+      const list = distributionList({
+        submitters,
+        forged,
+        operators: new Map([...operators, ...honest.map(({ publicKey }) => /** @type {const} */ ([publicKey, 7]))]),
+      });
       for (const { publicKey } of honest) assert.equal(list[publicKey], 7);
     }),
     { numRuns: 300, seed: 3 },
@@ -83,7 +97,10 @@ test('a proved liar loses stake and pay, one that is only doubted loses nothing'
     { publicKey: honest, votes: 1, stake: 1000 },
   ];
   // The window of earlier rounds still pays the liar something.
-  const operators = new Map([[liar, 10], [honest, 90]]);
+  const operators = new Map([
+    [liar, 10],
+    [honest, 90],
+  ]);
   const list = distributionList({ submitters, forged: new Set([forger]), operators });
   assert.deepEqual(list, { [liar]: -700, [forger]: -700, [doubted]: 0, [honest]: 90 });
 });
@@ -108,9 +125,25 @@ test('what Koii or the container hand over is refused if it is not what it has t
   ]) {
     assert.throws(() => parseSubmitters(bad));
   }
-  for (const bad of [null, [], '{}', true, { nobody: 1 }, { [key]: 1.5 }, { [key]: -1 }, { [key]: '5' }, { [key]: 101 }, { [key]: 2 ** 60 }]) {
+  for (const bad of [
+    null,
+    [],
+    '{}',
+    true,
+    { nobody: 1 },
+    { [key]: 1.5 },
+    { [key]: -1 },
+    { [key]: '5' },
+    { [key]: 101 },
+    { [key]: 2 ** 60 },
+  ]) {
     assert.throws(() => parseOperators(bad, 100));
   }
-  assert.throws(() => parseOperators({ [key]: Number.MAX_SAFE_INTEGER, [KEYS[1] ?? '']: Number.MAX_SAFE_INTEGER }, Number.MAX_SAFE_INTEGER));
+  assert.throws(() =>
+    parseOperators(
+      { [key]: Number.MAX_SAFE_INTEGER, [KEYS[1] ?? '']: Number.MAX_SAFE_INTEGER },
+      Number.MAX_SAFE_INTEGER,
+    ),
+  );
   for (const bad of [-1, 0.1, NaN, '5', undefined, 2 ** 60]) assert.throws(() => parseBounty(bad));
 });

@@ -14,7 +14,9 @@ const envelope = (statement, signer = 'alice') =>
 test('what was signed comes back', () => {
   const statement = statementOf(WHOSE, CONTAINER);
   assert.deepEqual(openEnvelope(envelope(statement), WHOSE), { statement });
-  assert.deepEqual(openEnvelope(envelope({ ...statement, action: 'audit' }), WHOSE), { statement: { ...statement, action: 'audit' } });
+  assert.deepEqual(openEnvelope(envelope({ ...statement, action: 'audit' }), WHOSE), {
+    statement: { ...statement, action: 'audit' },
+  });
 });
 
 test('signature, key, task and round must be those of the submission', () => {
@@ -33,7 +35,10 @@ test('signature, key, task and round must be those of the submission', () => {
     ['signed text', envelope('hello')],
     ['signed list', envelope([statement])],
     ['signed null', envelope(null)],
-    ['a bent signature', new TextEncoder().encode(JSON.stringify({ signature: tampered.replace(/.$/, '1').replace(/^./, '2') }))],
+    [
+      'a bent signature',
+      new TextEncoder().encode(JSON.stringify({ signature: tampered.replace(/.$/, '1').replace(/^./, '2') })),
+    ],
     ['half of it', new TextEncoder().encode(JSON.stringify({ signature: tampered.slice(0, 80) }))],
     ['no signature', new TextEncoder().encode('{}')],
     ['an empty one', new TextEncoder().encode('{"signature":""}')],
@@ -60,7 +65,17 @@ test('a container cannot speak in the wrapper’s place', () => {
 });
 
 test('only what a container of this pool answers is signed', () => {
-  for (const container of [null, undefined, true, 'text', '<html>', [], {}, { cid: 5 }, { ...CONTAINER, more: 'x'.repeat(5000) }]) {
+  for (const container of [
+    null,
+    undefined,
+    true,
+    'text',
+    '<html>',
+    [],
+    {},
+    { cid: 5 },
+    { ...CONTAINER, more: 'x'.repeat(5000) },
+  ]) {
     assert.throws(() => statementOf(WHOSE, container));
   }
 });

@@ -44,7 +44,12 @@ after(() => {
 
 /** @param {string[]} places @param {unknown} [value] @param {typeof WHOSE} [whose] @param {number} [patience] */
 const find = (places, value = cid, whose = WHOSE, patience = 3000) =>
-  findEnvelope(value, whose, (asked, file, limit) => places.map((place) => gateway(`${base}/${place}/${asked}/${file}`, limit, fetch)), patience);
+  findEnvelope(
+    value,
+    whose,
+    (asked, file, limit) => places.map((place) => gateway(`${base}/${place}/${asked}/${file}`, limit, fetch)),
+    patience,
+  );
 
 const BAD = ['html', 'missing', 'lying', 'empty', 'loop', 'huge'];
 
@@ -62,7 +67,8 @@ test('bad gateways prove nothing', async () => {
 test('a gateway that hangs is left, and hung up on', async () => {
   const before = hungUp;
   assert.equal((await find(['hangs'], cid, WHOSE, 50)).is, 'unreadable');
-  for (let turn = 0; hungUp === before && turn < 500; turn += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let turn = 0; hungUp === before && turn < 500; turn += 1)
+    await new Promise((resolve) => setTimeout(resolve, 10));
   assert.ok(hungUp > before);
 });
 

@@ -70,12 +70,23 @@ test('no port that Koii or its sidecar uses', async () => {
   const taken = [...fields.ports.occupiedOnHost, ...fields.ports.forbiddenInPod];
   const { pod } = await spec(ENVIRONMENT);
   const { ports, env } = pod.spec.containers[0];
-  for (const { containerPort, hostPort } of ports) assert.ok(!taken.includes(containerPort) && !taken.includes(hostPort));
-  assert.deepEqual(ports.map((/** @type {any} */ port) => port.hostPort), [3340, 8338]);
-  const listens = env.filter((/** @type {any} */ it) => it.name.endsWith('__LISTEN')).map((/** @type {any} */ it) => it.value).join();
+  for (const { containerPort, hostPort } of ports)
+    assert.ok(!taken.includes(containerPort) && !taken.includes(hostPort));
+  assert.deepEqual(
+    ports.map((/** @type {any} */ port) => port.hostPort),
+    [3340, 8338],
+  );
+  const listens = env
+    .filter((/** @type {any} */ it) => it.name.endsWith('__LISTEN'))
+    .map((/** @type {any} */ it) => it.value)
+    .join();
   assert.match(listens, new RegExp(`0\\.0\\.0\\.0:${fields.ports.container}"`));
   for (const port of [...taken, 80, 65536, 0]) {
-    assert.throws(() => readVariables({ ...ENVIRONMENT, STRATUM_PORT: String(port) }, POOL), /STRATUM_PORT/, String(port));
+    assert.throws(
+      () => readVariables({ ...ENVIRONMENT, STRATUM_PORT: String(port) }, POOL),
+      /STRATUM_PORT/,
+      String(port),
+    );
     assert.notDeepEqual(poolComplaints({ ...POOL, ports: { stratum: port, http: 8338 } }), []);
   }
 });
@@ -103,7 +114,13 @@ test('every wrong variable is named, and no password with it', () => {
     STRATUM_PORT: '3333',
     HTTP_PORT: '1e3',
   };
-  for (const rpc of [wrong.BITCOIN_RPC_URL, 'http://hunter2@host', 'hunter2', 'http://user:%zz@host', 'http://:hunter2@host']) {
+  for (const rpc of [
+    wrong.BITCOIN_RPC_URL,
+    'http://hunter2@host',
+    'hunter2',
+    'http://user:%zz@host',
+    'http://:hunter2@host',
+  ]) {
     assert.throws(
       () => readVariables({ ...wrong, BITCOIN_RPC_URL: rpc }, POOL),
       (/** @type {Error} */ error) => {
@@ -120,11 +137,20 @@ test('every wrong variable is named, and no password with it', () => {
 test('without variables there is no Bitcoin node, and everything else by default', () => {
   const expected = { bitcoin: null, peers: [], minerThreads: 0, stratumPort: 3334, httpPort: 8338 };
   assert.deepEqual(readVariables({}, POOL), expected);
-  assert.deepEqual(readVariables(Object.fromEntries(Object.keys(ENVIRONMENT).map((name) => [name, ' - '])), POOL), expected);
+  assert.deepEqual(
+    readVariables(Object.fromEntries(Object.keys(ENVIRONMENT).map((name) => [name, ' - '])), POOL),
+    expected,
+  );
 });
 
 test('outside a Koii node there is no pod', async () => {
-  const koii = { taskId: () => { throw new Error('no Koii task'); }, stakingKey: async () => TASK, basePath: async () => '/x' };
+  const koii = {
+    taskId: () => {
+      throw new Error('no Koii task');
+    },
+    stakingKey: async () => TASK,
+    basePath: async () => '/x',
+  };
   await assert.rejects(makeGetConfig(koii, POOL, {})(), /no Koii task/);
 });
 

@@ -4,7 +4,18 @@ import { test } from 'node:test';
 import { errorText, unwrap } from '../src/reply.js';
 
 test('both generations of the sidecar say the same', () => {
-  for (const body of [true, false, null, 0, '', 'text', [], {}, { cid: 'x', shares: 1 }, { status: 200, round: 3, message: 'm' }]) {
+  for (const body of [
+    true,
+    false,
+    null,
+    0,
+    '',
+    'text',
+    [],
+    {},
+    { cid: 'x', shares: 1 },
+    { status: 200, round: 3, message: 'm' },
+  ]) {
     const expected = { status: 200, body };
     assert.deepEqual(unwrap({ status: 200, data: body }), expected);
     assert.deepEqual(unwrap({ status: 200, data: { status: 200, data: body } }), expected);
@@ -17,7 +28,10 @@ test('an error is an error at any depth', () => {
     status: 404,
     body: { error: 'no submission' },
   });
-  assert.deepEqual(unwrap({ status: 500, data: { status: 200, data: true } }), { status: 500, body: { status: 200, data: true } });
+  assert.deepEqual(unwrap({ status: 500, data: { status: 200, data: true } }), {
+    status: 500,
+    body: { status: 200, data: true },
+  });
   // A sidecar that hands on nothing but the body: the container repeats the status in it.
   for (const reply of [
     { status: 503, error: 'later' },
@@ -35,7 +49,8 @@ test('what only looks like a wrapping is a body', () => {
 });
 
 test('nothing, and wrapping without end', () => {
-  for (const reply of [undefined, { status: 200, data: undefined }]) assert.throws(() => unwrap(reply), /did not answer/);
+  for (const reply of [undefined, { status: 200, data: undefined }])
+    assert.throws(() => unwrap(reply), /did not answer/);
   /** @type {unknown} */
   let reply = true;
   for (let layer = 0; layer < 100; layer += 1) reply = { status: 200, data: reply };
@@ -45,6 +60,9 @@ test('nothing, and wrapping without end', () => {
 test('an error is one short line in the log', () => {
   const line = errorText({ status: 502, body: `<html>\n\u001b[31m${'x'.repeat(10_000)}` });
   assert.ok(line.length < 400 && !/[\n\u001b]/.test(line));
-  assert.match(errorText({ status: 503, body: { error: 'the Bitcoin node is away' } }), /^status 503: the Bitcoin node is away$/);
+  assert.match(
+    errorText({ status: 503, body: { error: 'the Bitcoin node is away' } }),
+    /^status 503: the Bitcoin node is away$/,
+  );
   assert.match(errorText({ status: 200, body: undefined }), /^status 200/);
 });

@@ -24,7 +24,9 @@ test('five honest nodes of both generations, a liar, a copycat, one that is late
   const storage = new Storage();
   const names = ['ann', 'ben', 'cem', 'dot', 'eve', 'liar', 'copycat', 'late', 'away'];
   for (const [index, name] of names.entries()) {
-    nodes.push(await operator({ name, generation: index % 2 === 0 ? 'double' : 'single', k2, storage, patience: 2000 }));
+    nodes.push(
+      await operator({ name, generation: index % 2 === 0 ? 'double' : 'single', k2, storage, patience: 2000 }),
+    );
   }
   const node = (/** @type {string} */ name) => there(nodes[names.indexOf(name)]);
   const key = (/** @type {string} */ name) => node(name).key;
@@ -52,14 +54,25 @@ test('five honest nodes of both generations, a liar, a copycat, one that is late
     }
 
     const lists = [];
-    for (const name of present) lists.push(await node(name).steps.distribution(k2.submitters(round, STAKE), BOUNTY, round));
+    for (const name of present)
+      lists.push(await node(name).steps.distribution(k2.submitters(round, STAKE), BOUNTY, round));
     const [list, ...others] = lists;
-    for (const other of others) assert.equal(JSON.stringify(other), JSON.stringify(list), 'everybody has the same list');
+    for (const other of others)
+      assert.equal(JSON.stringify(other), JSON.stringify(list), 'everybody has the same list');
 
-    const honest = ['ann', 'ben', 'cem', 'dot', 'eve', ...(round % 2 === 0 ? ['late'] : []), ...(isAway('away') ? [] : ['away'])];
+    const honest = [
+      'ann',
+      'ben',
+      'cem',
+      'dot',
+      'eve',
+      ...(round % 2 === 0 ? ['late'] : []),
+      ...(isAway('away') ? [] : ['away']),
+    ];
     const share = Math.floor(BOUNTY / honest.length);
     for (const name of honest) assert.equal(list?.[key(name)], share, `${name} in round ${round}`);
-    for (const name of ['liar', 'copycat']) assert.equal(list?.[key(name)], -1_330_000_000, `${name} in round ${round}`);
+    for (const name of ['liar', 'copycat'])
+      assert.equal(list?.[key(name)], -1_330_000_000, `${name} in round ${round}`);
     assert.equal(key('late') in (list ?? {}), round % 2 === 0);
   }
 });

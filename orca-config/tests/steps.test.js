@@ -17,10 +17,25 @@ async function start(parts) {
   return node;
 }
 
-/** Another node's submission of round 7, as it is said to be. @param {import('./stand-ins/ipfs.js').Storage} storage @param {object} [fields] @param {string} [signer] */
+/**
+ * Another node's submission of round 7, as it is said to be.
+ * @param {import('./stand-ins/ipfs.js').Storage} storage
+ * @param {object} [fields]
+ * @param {string} [signer]
+ */
 function submitted(storage, fields = {}, signer = 'bob') {
-  const statement = { taskId: TASK, roundNumber: 7, stakingKey: address('bob'), cid: 'bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua', shares: 3, ...fields };
-  return storage.add('submission.json', JSON.stringify({ signature: signPayload(statement, keypair(signer).secretKey) }));
+  const statement = {
+    taskId: TASK,
+    roundNumber: 7,
+    stakingKey: address('bob'),
+    cid: 'bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua',
+    shares: 3,
+    ...fields,
+  };
+  return storage.add(
+    'submission.json',
+    JSON.stringify({ signature: signPayload(statement, keypair(signer).secretKey) }),
+  );
 }
 
 /** What a route may answer that is not what it should. @type {[string, import('./stand-ins/container.js').Answer][]} */
@@ -53,7 +68,9 @@ for (const generation of GENERATIONS) {
   test(`task: a container that is just starting is asked again (${generation})`, async () => {
     const node = await start({ generation });
     let asked = 0;
-    node.container.instead.set('task', () => ((asked += 1) < 4 ? { status: 503, body: { status: 503, error: 'starting' } } : { body: { status: 200 } }));
+    node.container.instead.set('task', () =>
+      (asked += 1) < 4 ? { status: 503, body: { status: 503, error: 'starting' } } : { body: { status: 200 } },
+    );
     await node.steps.task(5);
     assert.equal(asked, 4);
     assert.deepEqual(node.lines, ['round 5 has begun']);
@@ -137,7 +154,10 @@ for (const generation of GENERATIONS) {
     const list = await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7).catch((error) => error);
     assert.match(String(list), /no list, status 409/, 'rounds 0 and 1 are unknown, and K2 may have forgotten them');
     for (let round = 0; round < 7; round += 1) node.container.known.add(round);
-    assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), { [address('bob')]: 100, [address('carol')]: -700 });
+    assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), {
+      [address('bob')]: 100,
+      [address('carol')]: -700,
+    });
   });
 
   test(`distribution: anything but a list is no list (${generation})`, async () => {
@@ -173,7 +193,10 @@ test('/task a thousand times is one request at a time', async () => {
 
 test('a late round is refused by the container and not asked for again', async () => {
   const node = await start();
-  node.container.instead.set('task', () => ({ status: 409, body: { status: 409, error: 'round 3 is behind round 7' } }));
+  node.container.instead.set('task', () => ({
+    status: 409,
+    body: { status: 409, error: 'round 3 is behind round 7' },
+  }));
   await node.steps.task(3);
   assert.equal(node.container.requests.length, 1);
   assert.match(node.lines.join(), /round 3 has not begun: status 409: round 3 is behind/);
@@ -195,11 +218,23 @@ test('submission: a Koii node that fails gives no submission', async () => {
   /** @type {[string, (node: Awaited<ReturnType<typeof start>>) => void][]} */
   const failures = [
     ['no key', (node) => (node.namespaceWrapper.getSubmitterAccount = /** @type {any} */ (async () => null))],
-    ['no key but an error', (node) => (node.namespaceWrapper.getSubmitterAccount = /** @type {any} */ (async () => failed))],
+    [
+      'no key but an error',
+      (node) => (node.namespaceWrapper.getSubmitterAccount = /** @type {any} */ (async () => failed)),
+    ],
     ['no signature', (node) => (node.namespaceWrapper.payloadSigning = /** @type {any} */ (async () => failed))],
-    ['the main account’s signature', (node) => (node.namespaceWrapper.payloadSigning = async (body) => signPayload(body, keypair('main').secretKey))],
-    ['no upload', (node) => (node.storage.uploadFile = async () => { throw new Error('Mismatch owner'); })],
-    ['an upload without CID', (node) => (node.storage.uploadFile = /** @type {any} */ (async () => ({}))) ],
+    [
+      'the main account’s signature',
+      (node) => (node.namespaceWrapper.payloadSigning = async (body) => signPayload(body, keypair('main').secretKey)),
+    ],
+    [
+      'no upload',
+      (node) =>
+        (node.storage.uploadFile = async () => {
+          throw new Error('Mismatch owner');
+        }),
+    ],
+    ['an upload without CID', (node) => (node.storage.uploadFile = /** @type {any} */ (async () => ({})))],
     ['a CID that is none', (node) => (node.storage.uploadFile = async () => ({ cid: 'x'.repeat(513) }))],
   ];
   for (const [name, fail] of failures) {
@@ -271,28 +306,47 @@ test('distribution: without every accepted envelope there is no list, of the oth
   node.k2.submit(7, address('carol'), missing);
   await assert.rejects(node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), /cannot be read/);
   node.k2.vote(7, address('carol'), 'anybody', false);
-  assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), { [address('bob')]: 100, [address('carol')]: 0 });
+  assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), {
+    [address('bob')]: 100,
+    [address('carol')]: 0,
+  });
 });
 
 test('distribution: K2 must be readable, and agree with what Koii names', async () => {
   const node = await start();
   const submitters = [{ publicKey: address('bob'), votes: 1, stake: 5 }];
-  for (const info of [null, { error: 'x' }, {}, { submissions: null }, { submissions: { 7: { nobody: { submission_value: 'x' } } } }, { submissions: {} }]) {
+  for (const info of [
+    null,
+    { error: 'x' },
+    {},
+    { submissions: null },
+    { submissions: { 7: { nobody: { submission_value: 'x' } } } },
+    { submissions: {} },
+  ]) {
     node.namespaceWrapper.getTaskSubmissionInfo = /** @type {any} */ (async () => info);
     await assert.rejects(node.steps.distribution(submitters, 100, 7), /no list/, JSON.stringify(info));
   }
   assert.deepEqual(node.container.requests, []);
 });
 
-for (const generation of GENERATIONS) test(`distribution: rounds that the container was never told of are sent along, empty ones too (${generation})`, async () => {
-  const node = await start({ generation });
-  for (const round of [2, 4, 7]) node.k2.submit(round, address('bob'), await submitted(node.storage, { roundNumber: round }));
-  // Rounds 3, 5 and 6 had no submissions; 0 and 1 K2 has forgotten, but this container knows them.
-  for (const round of [0, 1]) node.container.known.add(round);
-  assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), { [address('bob')]: 100 });
-  const asked = node.container.requests.map(({ body }) => [body.rounds, body.submissions.length, body.firstRound]);
-  assert.deepEqual(asked, [[undefined, 1, 0], [[7, 6], 1, 0], [[7, 5], 1, 0], [[7, 4], 2, 0], [[7, 3], 1, 0], [[7, 2], 2, 0]]);
-});
+for (const generation of GENERATIONS)
+  test(`distribution: rounds that the container was never told of are sent along, empty ones too (${generation})`, async () => {
+    const node = await start({ generation });
+    for (const round of [2, 4, 7])
+      node.k2.submit(round, address('bob'), await submitted(node.storage, { roundNumber: round }));
+    // Rounds 3, 5 and 6 had no submissions; 0 and 1 K2 has forgotten, but this container knows them.
+    for (const round of [0, 1]) node.container.known.add(round);
+    assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), { [address('bob')]: 100 });
+    const asked = node.container.requests.map(({ body }) => [body.rounds, body.submissions.length, body.firstRound]);
+    assert.deepEqual(asked, [
+      [undefined, 1, 0],
+      [[7, 6], 1, 0],
+      [[7, 5], 1, 0],
+      [[7, 4], 2, 0],
+      [[7, 3], 1, 0],
+      [[7, 2], 2, 0],
+    ]);
+  });
 
 test('distribution: a round that K2 may have forgotten is not taken for an empty one', async () => {
   const node = await start();
@@ -309,7 +363,9 @@ test('routes: the pod is not at everybody’s beck and call', async () => {
   assert.ok(handler !== undefined);
   /** @type {any[]} */
   const answers = [];
-  const response = { status: (/** @type {number} */ status) => ({ json: (/** @type {any} */ body) => answers.push({ status, body }) }) };
+  const response = {
+    status: (/** @type {number} */ status) => ({ json: (/** @type {any} */ body) => answers.push({ status, body }) }),
+  };
   await Promise.all(Array.from({ length: 100 }, () => handler({}, response)));
   assert.equal(node.container.requests.length, 1);
   assert.equal(answers[99].status, 200);

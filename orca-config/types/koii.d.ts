@@ -1,4 +1,5 @@
-// What the wrapper uses of Koii's packages, as they behave. They are on Koii's own registry, so their types are not at hand here.
+// What the wrapper uses of Koii's packages, as they behave. They are on Koii's own registry, so their types are not at
+// hand here.
 
 declare module '@_koii/namespace-wrapper' {
   export interface Keypair {
@@ -19,7 +20,8 @@ declare module '@_koii/namespace-wrapper' {
     submissions?: Record<string, Record<string, OnChainSubmission>>;
     submissions_audit_trigger?: Record<string, Record<string, AuditTrigger>>;
   }
-  // A call that fails inside the node mostly resolves to {error}: everything but the promise itself is unknown until checked.
+  // A call that fails inside the node mostly resolves to {error}: everything but the promise itself is unknown until
+  // checked.
   export const namespaceWrapper: {
     getSubmitterAccount(taskType?: string): Promise<unknown>;
     payloadSigning(body: object, secretKey?: Uint8Array): Promise<unknown>;

@@ -10,6 +10,8 @@ export const makeSetup =
   async () => {
     const operator = readVariables(environment, pool);
     log.info(`orcapool: task ${koii.taskId()}, node ${await koii.stakingKey()}`);
-    log.info(`miners: stratum+tcp://<this machine>:${operator.stratumPort}, dashboard: http://<this machine>:${operator.httpPort}/`);
+    log.info(
+      `miners: stratum+tcp://<this machine>:${operator.stratumPort}, dashboard: http://<this machine>:${operator.httpPort}/`,
+    );
     if (operator.bitcoin === null) log.error('no Bitcoin node: set BITCOIN_RPC_URL, without it this node cannot mine');
   };

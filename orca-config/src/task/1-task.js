@@ -1,7 +1,8 @@
 /**
  * A round begins: the container is told, and returns at once.
  *
- * Koii asks once. A container that is only just being started would miss the round, so it is asked again for some minutes, until it
+ * Koii asks once. A container that is only just being started would miss the round, so it is asked again for some
+ * minutes, until it
  * knows or a later round has begun.
  */
 import { errorText } from '../reply.js';

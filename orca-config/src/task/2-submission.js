@@ -1,4 +1,6 @@
-/** A round is over: what the container says of it is signed with the staking key, laid on IPFS, and its CID goes to K2. */
+/**
+ * A round is over: what the container says of it is signed with the staking key, laid on IPFS, and its CID goes to K2.
+ */
 import { isFolderWith, parseCid } from '../cid.js';
 import { ENVELOPE_FILE, openEnvelope, statementOf } from '../envelope.js';
 import { LAST_SUBMISSION, lastSubmission } from '../koii.js';
@@ -35,7 +37,9 @@ export const makeSubmission = ({ koii, pod, log, pause }) => {
     const cid = await koii.upload(ENVELOPE_FILE, text);
     const parsed = parseCid(cid);
     if (parsed !== null && !isFolderWith(parsed, ENVELOPE_FILE, bytes)) {
-      log.error(`the upload's CID ${cid} is of an unknown form: auditors see that it is signed, but no proof that it is forged`);
+      log.error(
+        `the upload's CID ${cid} is of an unknown form: auditors see that it is signed, but no proof that it is forged`,
+      );
     }
     await koii.keep(LAST_SUBMISSION, { round, cid });
     log.info(`round ${round} submitted: ${cid}`);

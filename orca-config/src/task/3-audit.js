@@ -1,7 +1,8 @@
 /**
  * Whether another node's submission is valid: `true`, `false`, or no vote.
  *
- * Koii takes every truthy answer for `true` and every other for `false`, and a thrown error for no vote. K2 accepts what nobody votes
+ * Koii takes every truthy answer for `true` and every other for `false`, and a thrown error for no vote. K2 accepts
+ * what nobody votes
  * against, so "cannot tell" must be kept for what is wrong on this side.
  */
 import { MAX_BODY_BYTES } from '../pod.js';
@@ -26,7 +27,9 @@ export const makeAudit = ({ koii, pod, envelopes, seed, log }) => {
     if (!isRound(round) || !isKey(submitter)) throw new Error('Koii named no round or no submitter: no vote');
     /** @param {boolean} valid @param {string} [reason] */
     const verdict = (valid, reason) => {
-      log.info(`round ${round}, ${submitter}: ${valid ? 'valid' : 'NOT valid'}${reason === undefined ? '' : `, ${reason}`}`);
+      log.info(
+        `round ${round}, ${submitter}: ${valid ? 'valid' : 'NOT valid'}${reason === undefined ? '' : `, ${reason}`}`,
+      );
       return valid;
     };
 

@@ -1,5 +1,6 @@
 /**
- * Who is paid for a round. The containers compute it from the accepted bundles, the same everywhere; here it becomes Koii's list.
+ * Who is paid for a round. The containers compute it from the accepted bundles, the same everywhere; here it becomes
+ * Koii's list.
  *
  * Where anything is missing there is no list: one that is not what everybody else computes would cost the round.
  */
@@ -24,7 +25,8 @@ export const makeDistribution = ({ koii, pod, envelopes, pool, log }) => {
   const read = (round, judged) => readAccepted(taskId(), round, judged, envelopes.find);
 
   /**
-   * The container's list. Rounds that it was never told of, because this node was away or nobody submitted in them, are sent along
+   * The container's list. Rounds that it was never told of, because this node was away or nobody submitted in them, are
+   * sent along
    * one by one as K2 still shows them: it remembers each.
    *
    * @param {number} round
@@ -65,7 +67,8 @@ export const makeDistribution = ({ koii, pod, envelopes, pool, log }) => {
     const values = new Map(onChain.map(({ stakingKey, value }) => [stakingKey, value]));
     const judged = submitters.map(({ publicKey, votes }) => {
       const value = values.get(publicKey);
-      if (value === undefined) throw new Error(`round ${round}: K2 shows no submission of ${publicKey}, so there is no list`);
+      if (value === undefined)
+        throw new Error(`round ${round}: K2 shows no submission of ${publicKey}, so there is no list`);
       return { stakingKey: publicKey, value, votes };
     });
     const { accepted, forged } = await read(round, judged);

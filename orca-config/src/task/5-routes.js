@@ -1,5 +1,6 @@
 /**
- * The task's routes on the Koii node, `/task/<task>/...`. They answer whoever reaches the node, so they only read, tell nothing that is
+ * The task's routes on the Koii node, `/task/<task>/...`. They answer whoever reaches the node, so they only read, tell
+ * nothing that is
  * not public, and do not let strangers' requests through to the pod.
  */
 import { lastSubmission } from '../koii.js';

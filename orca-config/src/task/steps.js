@@ -1,4 +1,7 @@
-/** The steps that Koii calls, made of their parts. Time, network and Koii come in here, so that tests can bring their own. */
+/**
+ * The steps that Koii calls, made of their parts. Time, network and Koii come in here, so that tests can bring their
+ * own.
+ */
 import { makeSetup } from './0-setup.js';
 import { makeTask } from './1-task.js';
 import { makeSubmission } from './2-submission.js';

@@ -1,5 +1,6 @@
 /**
- * A container as far as its HTTP goes: statuses, bodies and content types of `orcapool run`. `real-node.test.js` holds it against the
+ * A container as far as its HTTP goes: statuses, bodies and content types of `orcapool run`. `real-node.test.js` holds
+ * it against the
  * real one.
  */
 import { createServer } from 'node:http';
@@ -9,7 +10,10 @@ import { createServer } from 'node:http';
 export class Container {
   /** @type {{ method: string, path: string, type: string | undefined, body: any }[]} */
   requests = [];
-  /** What a route answers instead of what it usually does. @type {Map<string, (request: any) => Answer | Promise<Answer>>} */
+  /**
+   * What a route answers instead of what it usually does. @type {Map<string, (request: any) => Answer |
+   * Promise<Answer>>}
+   */
   instead = new Map();
   cid = 'bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua';
   rounds = new Set();
@@ -60,13 +64,16 @@ export class Container {
     }
     if (route === 'submission') {
       if (!this.rounds.has(round)) return refusal(404, `this node has no submission for round ${round}`);
-      return { body: { cid: this.cid, shares: 3, work: '12884901891', difficulty: 3.0000000007, root: 'ab'.repeat(32) } };
+      return {
+        body: { cid: this.cid, shares: 3, work: '12884901891', difficulty: 3.0000000007, root: 'ab'.repeat(32) },
+      };
     }
     if (route === 'audit') return { body: body.submission.shares === 3 && body.submission.cid === this.cid };
     if (route === 'distribution') {
       for (const known of body.rounds ?? [round]) this.known.add(known);
       for (let before = round - 1; before >= body.firstRound; before -= 1) {
-        if (!this.known.has(before)) return refusal(409, `the accepted submissions of round ${before} are not known to this node`);
+        if (!this.known.has(before))
+          return refusal(409, `the accepted submissions of round ${before} are not known to this node`);
       }
       const paid = body.submissions.filter(
         (/** @type {any} */ it) => (it.roundNumber ?? round) === round && it.votes > 0 && typeof it.cid === 'string',

@@ -1,4 +1,7 @@
-/** Koii's storage: a file goes in, the CID of a folder with it comes out. The CIDs are those of the IPFS project's own importer. */
+/**
+ * Koii's storage: a file goes in, the CID of a folder with it comes out. The CIDs are those of the IPFS project's own
+ * importer.
+ */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { importer } from 'ipfs-unixfs-importer';
@@ -12,7 +15,12 @@ import { importer } from 'ipfs-unixfs-importer';
 export async function folderCid(name, content, { rawLeaves = true, cidVersion = 1 } = {}) {
   const blocks = /** @type {any} */ ({ put: async (/** @type {unknown} */ cid) => cid });
   let root = null;
-  for await (const entry of importer([{ path: name, content }], blocks, { cidVersion, rawLeaves, wrapWithDirectory: true })) root = entry.cid;
+  for await (const entry of importer([{ path: name, content }], blocks, {
+    cidVersion,
+    rawLeaves,
+    wrapWithDirectory: true,
+  }))
+    root = entry.cid;
   return String(root);
 }
 

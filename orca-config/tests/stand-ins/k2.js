@@ -2,7 +2,10 @@
 export class K2 {
   /** @type {Record<string, Record<string, { submission_value: string, slot: number }>>} */
   submissions = {};
-  /** @type {Record<string, Record<string, { trigger_by: string, slot: number, votes: { is_valid: boolean, voter: string, slot: number }[] }>>} */
+  /**
+   * @type {Record<string, Record<string, { trigger_by: string, slot: number, votes: { is_valid: boolean, voter: string,
+   * slot: number }[] }>>}
+   */
   triggers = {};
   slot = 1000;
 
@@ -12,11 +15,21 @@ export class K2 {
     (this.submissions[round] ??= {})[key] = { submission_value: value.padEnd(512), slot: (this.slot += 1) };
   }
 
-  /** A vote against raises an audit; one for counts only where there is one. @param {number} round @param {string} key @param {string} voter @param {boolean} valid */
+  /**
+   * A vote against raises an audit; one for counts only where there is one.
+   * @param {number} round
+   * @param {string} key
+   * @param {string} voter
+   * @param {boolean} valid
+   */
   vote(round, key, voter, valid) {
     const triggers = (this.triggers[round] ??= {});
     if (valid && triggers[key] === undefined) return;
-    (triggers[key] ??= { trigger_by: voter, slot: this.slot, votes: [] }).votes.push({ is_valid: valid, voter, slot: this.slot });
+    (triggers[key] ??= { trigger_by: voter, slot: this.slot, votes: [] }).votes.push({
+      is_valid: valid,
+      voter,
+      slot: this.slot,
+    });
   }
 
   /** @param {number} round */
@@ -29,7 +42,11 @@ export class K2 {
   submitters(round, stake) {
     return Object.keys(this.submissions[round] ?? {}).map((publicKey) => {
       const votes = this.triggers[round]?.[publicKey]?.votes;
-      return { publicKey, stake, votes: votes === undefined ? 1 : votes.reduce((sum, vote) => sum + (vote.is_valid ? 1 : -1), 0) };
+      return {
+        publicKey,
+        stake,
+        votes: votes === undefined ? 1 : votes.reduce((sum, vote) => sum + (vote.is_valid ? 1 : -1), 0),
+      };
     });
   }
 }

@@ -12,7 +12,10 @@ export function keypair(name) {
   const seed = createHash('sha256').update(name).digest();
   const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, seed]), format: 'der', type: 'pkcs8' });
   const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32);
-  return { publicKey: { toBase58: () => base58btc.baseEncode(publicKey) }, secretKey: new Uint8Array(Buffer.concat([seed, publicKey])) };
+  return {
+    publicKey: { toBase58: () => base58btc.baseEncode(publicKey) },
+    secretKey: new Uint8Array(Buffer.concat([seed, publicKey])),
+  };
 }
 
 /** @param {string} name */
@@ -25,7 +28,11 @@ export const address = (name) => keypair(name).publicKey.toBase58();
  * @param {Uint8Array} secretKey
  */
 export function signPayload(body, secretKey) {
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, secretKey.subarray(0, 32)]), format: 'der', type: 'pkcs8' });
+  const key = createPrivateKey({
+    key: Buffer.concat([PKCS8_ED25519, secretKey.subarray(0, 32)]),
+    format: 'der',
+    type: 'pkcs8',
+  });
   const message = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   return base58btc.baseEncode(Buffer.concat([ed25519(null, message, key), message]));
 }

@@ -1,4 +1,7 @@
-/** The process that a Koii node forks, with stand-ins for Koii's packages: loads main.js and calls the steps it is told to. */
+/**
+ * The process that a Koii node forks, with stand-ins for Koii's packages: loads main.js and calls the steps it is told
+ * to.
+ */
 import { createRequire } from 'node:module';
 
 import { K2 } from './k2.js';
@@ -44,7 +47,9 @@ Object.assign(globalThis, {
 // Gateways are not asked from a test: only this machine is.
 const reallyFetch = globalThis.fetch;
 globalThis.fetch = (/** @type {any} */ input, /** @type {any} */ init) =>
-  new URL(String(input)).hostname === '127.0.0.1' ? reallyFetch(input, init) : Promise.reject(new Error('no route to host'));
+  new URL(String(input)).hostname === '127.0.0.1'
+    ? reallyFetch(input, init)
+    : Promise.reject(new Error('no route to host'));
 
 createRequire(import.meta.url)(String(MAIN_JS));
 

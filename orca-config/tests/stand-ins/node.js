@@ -22,9 +22,11 @@ export const POOL = {
 };
 
 /** No gateway of the world is asked in a test. */
-export const offline = /** @type {typeof fetch} */ (async () => {
-  throw new Error('no route to host');
-});
+export const offline = /** @type {typeof fetch} */ (
+  async () => {
+    throw new Error('no route to host');
+  }
+);
 
 /**
  * @param {object} [parts]
@@ -79,12 +81,26 @@ export async function operator({
     pause: async (/** @type {number} */ milliseconds) => void pauses.push(milliseconds),
     log: {
       info: (/** @type {string} */ line) => void lines.push(line),
-      error: (/** @type {string} */ line, /** @type {unknown} */ about) => void lines.push(about === undefined ? line : `${line}: ${about}`),
+      error: (/** @type {string} */ line, /** @type {unknown} */ about) =>
+        void lines.push(about === undefined ? line : `${line}: ${about}`),
     },
     now: () => clock.now,
     app: { get: (/** @type {string} */ path, /** @type {any} */ handler) => void routes.set(path, handler) },
   };
-  return { key: address(name), container, k2, storage, namespaceWrapper, koii, parts, lines, pauses, routes, clock, steps: makeSteps(parts) };
+  return {
+    key: address(name),
+    container,
+    k2,
+    storage,
+    namespaceWrapper,
+    koii,
+    parts,
+    lines,
+    pauses,
+    routes,
+    clock,
+    steps: makeSteps(parts),
+  };
 }
 
 /** @typedef {Awaited<ReturnType<typeof operator>>} Operator */

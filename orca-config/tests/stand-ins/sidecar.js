@@ -1,5 +1,6 @@
 /**
- * `podCall` as Koii's Orca client and its sidecar make it: a real HTTP request to the container, and the reply in the wrapping of one of
+ * `podCall` as Koii's Orca client and its sidecar make it: a real HTTP request to the container, and the reply in the
+ * wrapping of one of
  * the two generations that are in use.
  */
 
@@ -16,12 +17,17 @@ async function parsed(response) {
 /**
  * @param {string} base `http://127.0.0.1:PORT`
  * @param {'single' | 'double'} generation
- * @returns {{ podCall(route: string, options?: { method?: string, headers?: Record<string, string>, body?: string }): Promise<unknown> }}
+ * @returns {{ podCall(route: string, options?: { method?: string, headers?: Record<string, string>, body?: string }):
+ *   Promise<unknown> }}
  */
 export const orcaClient = (base, generation) => ({
   async podCall(route, options = {}) {
     const headers = options.body === undefined ? {} : { ...options.headers, 'Content-Type': 'application/json' };
-    const request = { method: options.method ?? 'GET', headers, ...(options.body === undefined ? {} : { body: options.body }) };
+    const request = {
+      method: options.method ?? 'GET',
+      headers,
+      ...(options.body === undefined ? {} : { body: options.body }),
+    };
     if (JSON.stringify(request).length > MAX_MESSAGE_BYTES) throw new Error('transport close');
     /** @type {{ status: number, data: unknown }} */
     let http;
@@ -42,6 +48,8 @@ export const orcaClient = (base, generation) => ({
     }
     if (JSON.stringify(http).length > MAX_MESSAGE_BYTES) throw new Error('transport close');
     // Through the socket everything is JSON: what is undefined is gone.
-    return JSON.parse(JSON.stringify(generation === 'single' ? { status: 200, data: http.data } : { status: 200, data: http }));
+    return JSON.parse(
+      JSON.stringify(generation === 'single' ? { status: 200, data: http.data } : { status: 200, data: http }),
+    );
   },
 });
