@@ -64,6 +64,11 @@ test('bad gateways prove nothing', async () => {
   assert.equal((await find([])).is, 'unreadable');
 });
 
+test('of a huge file no more is taken than an envelope can be', async () => {
+  const found = await find(['huge']);
+  assert.deepEqual(found, { is: 'unreadable', reason: 'more than 8192 bytes' });
+});
+
 test('a gateway that hangs is left, and hung up on', async () => {
   const before = hungUp;
   assert.equal((await find(['hangs'], cid, WHOSE, 50)).is, 'unreadable');

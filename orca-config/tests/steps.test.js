@@ -312,6 +312,25 @@ test('distribution: without every accepted envelope there is no list, of the oth
   });
 });
 
+test('distribution: where votes are even nothing is paid, and nothing has to be fetched', async () => {
+  const node = await start({ patience: 300 });
+  for (let round = 0; round < 7; round += 1) node.container.known.add(round);
+  node.k2.submit(7, address('carol'), 'bafybeiflp4ns64m5qtqgjvddjzgq6b7fv2l4765ta5bb3q4sd7medhhzzm');
+  node.k2.vote(7, address('carol'), 'one', false);
+  node.k2.vote(7, address('carol'), 'another', true);
+  assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), { [address('carol')]: 0 });
+});
+
+test('what was fetched for an audit is there for the distribution', async () => {
+  const node = await start();
+  for (let round = 0; round < 7; round += 1) node.container.known.add(round);
+  const cid = await submitted(node.storage);
+  assert.equal(await node.steps.audit(cid, 7, address('bob')), true);
+  node.storage.files.clear();
+  node.k2.submit(7, address('bob'), cid);
+  assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), { [address('bob')]: 100 });
+});
+
 test('distribution: K2 must be readable, and agree with what Koii names', async () => {
   const node = await start();
   const submitters = [{ publicKey: address('bob'), votes: 1, stake: 5 }];
