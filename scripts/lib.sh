@@ -149,6 +149,29 @@ use_web3() {
     touch "$ORCAPOOL_WEB3/complete"
 }
 
+# Copies orca-config to the cache and fetches there the packages that its package-lock.json names, so that nothing is written into
+# the clone; sets ORCAPOOL_ORCA to the folder. Fails, with the reason in ORCA_MISSING, where there is no node or npm.
+use_orca() {
+    local from=$ROOT/orca-config version tool
+    [[ -z ${ORCAPOOL_ORCA:-} ]] || return 0
+    for tool in node npm; do
+        have "$tool" || { ORCA_MISSING="$tool is not installed (Node.js 20 or newer with npm: https://nodejs.org)"; return 1; }
+    done
+    version=$(node --version)
+    # shellcheck disable=SC2034 # used by test
+    version_at_least "${version#v}" 20 || { ORCA_MISSING="node $version is older than 20"; return 1; }
+    ORCAPOOL_ORCA=$ORCAPOOL_CACHE/orca-$(cat "$from"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
+    only_one "$ORCAPOOL_ORCA.lock"
+    mkdir -p "$ORCAPOOL_ORCA"
+    find "$ORCAPOOL_ORCA" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name complete -exec rm -rf {} +
+    tar -C "$from" --exclude=./node_modules --exclude=./dist -cf - . | tar -C "$ORCAPOOL_ORCA" -xf -
+    [[ ! -e $ORCAPOOL_ORCA/complete ]] || return 0
+    log "fetching the packages of orca-config (75 MB unpacked)"
+    (cd "$ORCAPOOL_ORCA" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --cache "$ORCAPOOL_CACHE/npm") >&2 ||
+        die "npm could not fetch the packages of orca-config" "The registry of npm must be reachable, once."
+    touch "$ORCAPOOL_ORCA/complete"
+}
+
 # only_one LOCK: waits until no other run works below this lock file. It is held until the script ends.
 only_one() {
     have flock || return 0

@@ -161,7 +161,8 @@ impl Decision<'_> {
         if relayed > 0 && self.policy.role == Role::Coordinator {
             self.actions.push(Action::Settle(batch.id));
         }
-        if relayed > UNSETTLED_AFTER {
+        // The turn that finds it there settles it; one after that has tried in vain.
+        if relayed > UNSETTLED_AFTER && matches!(batch.state, BatchState::Confirmed { .. }) {
             let txid = batch.txid();
             let alarm = Alarm::Unsettled { txid, height };
             self.actions.push(Action::Alarm(alarm));
