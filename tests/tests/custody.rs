@@ -76,7 +76,7 @@ async fn custody_pays_once_whatever_happens() {
 
 impl Custody {
     async fn start() -> Self {
-        let mut devnet = Devnet::start(&[]);
+        let mut devnet = Devnet::start(&[]).await;
         devnet.freeze();
         devnet.fund(HOLDER).await;
         devnet.bitcoin("", "createwallet", json!(["holder"])).await;

@@ -289,7 +289,7 @@ impl Random {
 impl Drill {
     async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut devnet = Devnet::start(&["--single-sig"]);
+        let mut devnet = Devnet::start(&["--single-sig"]).await;
         devnet.freeze();
         devnet.fund(HOLDER).await;
         Self {

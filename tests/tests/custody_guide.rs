@@ -11,14 +11,12 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use orcapool_tests::devnet::Devnet;
+use orcapool_tests::devnet::{Devnet, HOLDER};
 use orcapool_tests::orcapool_binary;
 use serde_json::{Value, json};
 
 const GUIDE: &str = include_str!("../../docs/custody.md");
 const CUSTODIANS: [&str; 3] = ["alice", "bob", "carol"];
-/// Who redeems.
-const HOLDER: &str = "node-1-stratum-miner";
 /// Blocks after which K2 takes a payout.
 const CONFIRMATIONS: u32 = 6;
 
@@ -82,8 +80,8 @@ struct Members {
 }
 
 impl Members {
-    fn new() -> Self {
-        let devnet = Devnet::start(&[]);
+    async fn new() -> Self {
+        let devnet = Devnet::start(&[]).await;
         let dir = devnet.dir.join("guide");
         let members = Self {
             devnet,
@@ -252,7 +250,7 @@ fn no_command_of_the_guide_is_left_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_works() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut members = Members::new();
+    let mut members = Members::new().await;
     let mut paid_to = String::new();
     for block in blocks() {
         let script = block.script.as_str();

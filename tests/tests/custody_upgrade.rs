@@ -32,7 +32,7 @@ struct Upgrade {
 #[tokio::test(flavor = "multi_thread")]
 async fn from_one_key_to_two_of_three_with_funds_in_it() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut devnet = Devnet::start(&["--single-sig"]);
+    let mut devnet = Devnet::start(&["--single-sig"]).await;
     devnet.freeze();
     devnet.fund(HOLDER).await;
     devnet.bitcoin("", "createwallet", json!(["holder"])).await;

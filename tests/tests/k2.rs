@@ -23,7 +23,7 @@ impl Drop for Keeper {
 #[tokio::test(flavor = "multi_thread")]
 async fn miners_are_paid_spend_and_redeem() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let devnet = Devnet::start(&[]);
+    let devnet = Devnet::start(&[]).await;
     let status = devnet.status();
     books_balance(&status);
     assert_eq!(status["config"]["rewards"]["round"], 0, "{status:#}");

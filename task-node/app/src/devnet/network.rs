@@ -72,10 +72,8 @@ impl From<DevnetChain> for Tuning {
             DevnetChain::Regtest => Self {
                 chain: PrivateChain::Regtest,
                 network: "regtest",
-                // About a share a second at `HASH_RATE`, each of them a block: everybody earns something in the shortest round,
-                // and a redemption does not expire meanwhile.
-                difficulty: 1.0 / 8192.0,
-                shares_per_minute: 30,
+                difficulty: 1.0 / 4096.0,
+                shares_per_minute: 12,
                 time_grace_seconds: 3_600,
                 pplns_floor: 1 << 24,
             },
