@@ -97,8 +97,13 @@ pub(super) async fn submission(
     responses(
         (status = 200, description = "`true`: valid, `false`: not", body = bool),
         (status = 400, description = "Not a submission", body = ErrorBody),
+        (status = 403, description = "Not called from this machine", body = ErrorBody),
         (status = 503, description = "This node cannot tell now; or the bundle is too large to fetch whole and there is no `seed`", body = ErrorBody)))]
-pub(super) async fn audit(node: web::Data<Node>, body: Body) -> Result<HttpResponse, Refusal> {
+pub(super) async fn audit(
+    _: Sidecar,
+    node: web::Data<Node>,
+    body: Body,
+) -> Result<HttpResponse, Refusal> {
     let body = whole(body)?;
     let valid = match serde_json::from_slice::<AuditRequest>(&body) {
         Ok(request) => node.audit(request).await?,
