@@ -27,6 +27,7 @@ use custody::coordinator::{Done, Submitted};
 use custody::journal::{BatchId, Journal};
 use custody::{K2View, Setup};
 
+use super::books;
 use super::session::{Session, blocking};
 use crate::cli::{CustodyArgs, PayoutCommand, TurnArgs};
 use crate::commands::output;
@@ -146,6 +147,7 @@ async fn once(
     if let Some(settling) = settling {
         settling.settle(session, &done).await?;
     }
+    books::keep(session).await;
     Ok(done)
 }
 
