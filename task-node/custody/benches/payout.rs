@@ -78,8 +78,8 @@ fn benches(criterion: &mut Criterion) {
     let transaction = &payment.psbt().unsigned_tx;
     let (inputs, outputs) = (transaction.input.len(), transaction.output.len());
     assert_eq!(payment.payment().unwrap().ids.len() as u64, REDEMPTIONS);
-    let name = format!("{REDEMPTIONS} redemptions, {COINS} coins, 2-of-3");
-    println!("{name}: {inputs} inputs, {outputs} outputs");
+    let name =
+        format!("{REDEMPTIONS} redemptions, {COINS} coins: {inputs} inputs, {outputs} outputs");
     let mut group = criterion.benchmark_group(name);
     group.sample_size(20);
     group.bench_function("plan", |bench| {
