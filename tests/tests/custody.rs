@@ -825,5 +825,33 @@ fn reserves_are_proved_and_the_books_balance(custody: &Custody) {
     for member in [&custody.coordinator, one] {
         let checks = member.run(&["books", "check"]).is(0);
         assert!(checks.len() > 5 && checks.iter().all(|check| check["holds"] == true));
+        books_say_what_k2_says(member, &status);
     }
+}
+
+/// Claims and settlements of the real program, by its own totals and not by those the books were held against.
+fn books_say_what_k2_says(member: &Member, status: &Value) {
+    let shown = member.run(&["books", "show", "--offline"]).is(0);
+    let sum = |accounts: &[&str]| -> u64 {
+        let wanted = shown
+            .iter()
+            .filter(|shown| accounts.contains(&shown["account"].as_str().unwrap()));
+        let sats: Vec<u64> = wanted
+            .map(|shown| shown["sats"].as_u64().unwrap())
+            .collect();
+        assert_eq!(sats.len(), accounts.len(), "{accounts:?}: {shown:?}");
+        sats.iter().sum()
+    };
+    let (totals, rewards) = (&status["config"]["totals"], &status["config"]["rewards"]);
+    let claimed = sum(&["circulating", "escrow", "burned"]);
+    assert!(claimed > 0 && sum(&["burned"]) > 0, "{shown:?}");
+    assert_eq!(claimed, totals["claimed"]);
+    assert_eq!(sum(&["burned"]), totals["burned"]);
+    assert_eq!(sum(&["escrow"]), totals["escrowed"]);
+    assert_eq!(sum(&["owed"]) + claimed, rewards["total"]);
+    assert_eq!(sum(&["vault", "owed"]) + claimed, totals["proved_in"]);
+    assert_eq!(
+        sum(&["vault", "owed", "circulating", "escrow"]),
+        status["supply"]
+    );
 }

@@ -59,8 +59,8 @@ impl History {
         bitcoin: &'a BitcoinView,
         id: u64,
     ) -> impl Iterator<Item = &'a Payment> {
-        self.live(bitcoin)
-            .filter(move |payment| payment.ids.contains(&id))
+        let naming = self.0.values();
+        naming.filter(move |payment| payment.ids.contains(&id) && !payment.is_dead(bitcoin))
     }
 
     /// The payment in a block that names a redemption.

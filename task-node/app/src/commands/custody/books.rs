@@ -104,6 +104,19 @@ impl Known {
     }
 }
 
+/// What the coordinator does with the books after each turn. Payouts never wait for them: whatever is wrong is said, and done
+/// again after the next turn.
+pub(super) async fn keep(session: &Session) {
+    match update(session).await {
+        Ok((_, checks)) => {
+            for check in checks.iter().filter(|check| !check.holds()) {
+                tracing::warn!("the books do not agree: {}", text::check(check));
+            }
+        }
+        Err(error) => tracing::warn!("the books are not up to date: {error:#}"),
+    }
+}
+
 /// Brings the books up to date with node and K2, and checks them.
 pub(super) async fn update(session: &Session) -> anyhow::Result<(BooksFile, Vec<Check>)> {
     let (watch, _) = session.sync(session.watch().await?).await?;

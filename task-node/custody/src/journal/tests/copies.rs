@@ -87,7 +87,8 @@ fn an_old_copy_is_refused_and_a_new_journal_has_a_fence() {
 
 #[test]
 fn every_write_makes_older_copies_old() {
-    let writes: [(&str, fn(&mut Journal)); 9] = [
+    type Write = (&'static str, fn(&mut Journal));
+    let writes: [Write; 9] = [
         ("slot", |journal| journal.see(50).unwrap()),
         ("signature", |journal| {
             let payment = Payment::of(&paying(&[4], &[4]), None).unwrap();

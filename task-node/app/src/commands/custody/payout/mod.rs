@@ -27,6 +27,7 @@ use custody::coordinator::{Done, Role, Submitted};
 use custody::journal::{BatchId, Journal};
 use custody::{K2View, Setup};
 
+use super::books;
 use super::session::{Session, blocking};
 use crate::cli::{CustodyArgs, PayoutCommand, TurnArgs};
 use crate::commands::output;
@@ -167,6 +168,9 @@ impl Shift {
         }
         if let Some(settling) = &self.settling {
             settling.settle(session, &done).await?;
+        }
+        if self.role == Role::Coordinator {
+            books::keep(session).await;
         }
         Ok(done)
     }
