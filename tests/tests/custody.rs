@@ -630,7 +630,10 @@ async fn what_one_custodian_holds_back_is_taken_back_by_the_others(custody: &Cus
     } = custody;
     let request = custody.redeem(AMOUNT, MAX_FEE).await;
     let file = coordinator.plan();
-    let signed = ["held.1.psbt", "held.2.psbt"].map(|name| custody.scratch(name));
+    // Apart from the files that nobody has signed.
+    let apart = custody.scratch("signed");
+    fs::create_dir_all(&apart).unwrap();
+    let signed = ["held.1.psbt", "held.2.psbt"].map(|name| apart.join(name));
     for (custodian, out) in [one, two].iter().zip(&signed) {
         let _ = custodian.sign(&file, out).is(0);
     }
@@ -652,7 +655,7 @@ async fn what_one_custodian_holds_back_is_taken_back_by_the_others(custody: &Cus
     let said = guard(one).is(1);
     assert_eq!(alarm(&said), Some("withheld"), "{said:?}");
     refuses(custody, three, "held", &read(&cancel), "cancels-nothing");
-    let signed = ["cancel.1.psbt", "cancel.3.psbt"].map(|name| custody.scratch(name));
+    let signed = ["cancel.1.psbt", "cancel.3.psbt"].map(|name| apart.join(name));
     let _ = one.sign(&cancel, &signed[0]).is(0);
     let unknown = ["--unknown-cancel"];
     let _ = three.sign_with(&cancel, &signed[1], &unknown).is(0);
