@@ -11,7 +11,7 @@ use chain::{BitcoinNode, RpcNode, ZmqCheck};
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::{configuration, output};
+use super::{configuration, healthcheck, output};
 use crate::cli::ConfigArgs;
 use crate::config::Config;
 
@@ -175,25 +175,12 @@ fn port(part: &str, address: SocketAddr) -> Finding {
 }
 
 async fn running_node(listen: SocketAddr) -> Option<String> {
-    let address = if listen.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], listen.port()))
-    } else {
-        listen
-    };
-    let client = reqwest::Client::builder()
-        .timeout(PEER_PATIENCE)
-        .build()
-        .ok()?;
-    let answer: serde_json::Value = client
-        .get(format!("http://{address}/healthz"))
-        .send()
-        .await
-        .ok()?
-        .json()
-        .await
-        .ok()?;
-    let message = answer.get("message")?.as_str()?;
-    Some(format!("is running on {address}: {message}"))
+    let answer = healthcheck::ask(listen).await.ok()?;
+    Some(format!(
+        "is running on {}: {}",
+        healthcheck::own_address(listen),
+        answer.message
+    ))
 }
 
 async fn bitcoin_node(part: &str, node: &dyn BitcoinNode, findings: &mut Vec<Finding>) -> bool {

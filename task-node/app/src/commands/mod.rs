@@ -9,6 +9,7 @@ mod custody;
 #[cfg(feature = "local-k2")]
 mod devnet;
 mod doctor;
+mod healthcheck;
 pub(crate) mod k2;
 mod mine;
 mod output;
@@ -48,6 +49,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         } => rounds::run(&config, limit, json).await,
         Command::Config(command) => config::run(&command),
         Command::Doctor { config, json } => doctor::run(&config, json).await,
+        Command::Healthcheck { config, ready } => healthcheck::run(&config, ready).await,
         Command::K2 { common, command } => k2::run(&common, &command).await,
         Command::Keys { common, command } => custody::keys::run(&common, &command).await,
         Command::Wallet { common, command } => custody::wallet::run(&common, &command).await,
