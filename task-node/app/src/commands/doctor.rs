@@ -134,22 +134,13 @@ async fn examine(config: &Config) -> Vec<Finding> {
 }
 
 fn data_dir(dir: &Path) -> Finding {
-    let probe =
-        std::fs::create_dir_all(dir).and_then(|()| tempfile::NamedTempFile::new_in(dir).map(drop));
-    match probe {
+    match crate::node::check_data_dir(dir) {
         Ok(()) => Finding::new(
             "data directory",
             Outcome::Ok,
             format!("{} is writable", dir.display()),
         ),
-        Err(error) => Finding::new(
-            "data directory",
-            Outcome::Problem,
-            format!(
-                "{} cannot be written ({error}): check its owner, or name another with --data-dir",
-                dir.display()
-            ),
-        ),
+        Err(error) => Finding::new("data directory", Outcome::Problem, error.to_string()),
     }
 }
 
