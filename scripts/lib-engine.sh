@@ -125,7 +125,8 @@ make_base() {
     fi
     signed="[signed-by=$(debian_keyring)]"
     log "making the base image of Debian's packages (a minute, once)"
-    if ! PATH=${ENGINE_PATH:-$PATH} mmdebstrap --quiet --mode=root --variant=minbase \
+    # Without usr-is-merged, a package of perl scripts would be chosen for what it says.
+    if ! PATH=${ENGINE_PATH:-$PATH} mmdebstrap --quiet --mode=root --variant=minbase --include=usr-is-merged \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' \
@@ -134,6 +135,6 @@ make_base() {
         ENGINE_MISSING="the base image cannot be pulled, and mmdebstrap could not make it"
         return 1
     fi
-    engine import "$tar" "$BASE" >/dev/null
+    engine import "$tar" "$BASE" >/dev/null || return 1
     rm -f "$tar"
 }
