@@ -220,8 +220,23 @@ async fn peers(gateways: &[String]) -> Vec<Finding> {
             "content.gateways is empty: this node can audit nothing it does not hold; list the other nodes' URLs or IPFS gateways",
         )];
     }
-    let Ok(client) = reqwest::Client::builder().timeout(PEER_PATIENCE).build() else {
-        return Vec::new();
+    let client = chain::tls::client_config()
+        .map_err(anyhow::Error::new)
+        .and_then(|tls| {
+            Ok(reqwest::Client::builder()
+                .tls_backend_preconfigured(tls)
+                .timeout(PEER_PATIENCE)
+                .build()?)
+        });
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => {
+            return vec![Finding::new(
+                "peers",
+                Outcome::Problem,
+                format!("cannot be asked: {error:#}"),
+            )];
+        }
     };
     join_all(gateways.iter().map(|url| {
         let request = client.get(url).send();

@@ -61,6 +61,7 @@ pub(super) async fn ask(listen: SocketAddr) -> anyhow::Result<Answer> {
         .timeout(PATIENCE)
         // A proxy is for what is far away.
         .no_proxy()
+        .tls_backend_preconfigured(chain::tls::client_config()?)
         .build()?;
     let response = client
         .get(format!("http://{}/healthz", own_address(listen)))
