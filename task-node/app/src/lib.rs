@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+#[cfg(feature = "local-k2")]
 pub mod devnet;
 pub mod http;
 pub mod logging;

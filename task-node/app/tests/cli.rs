@@ -10,6 +10,9 @@ fn orcapool(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_orcapool"))
         .args(arguments)
         .env_remove("ORCAPOOL_CONFIG")
+        // As in a slim container, which has no certificates: the program brings its own.
+        .env("SSL_CERT_FILE", "/nowhere")
+        .env("SSL_CERT_DIR", "/nowhere")
         .output()
         .unwrap()
 }
@@ -129,7 +132,16 @@ fn a_missing_store_and_a_wrong_bundle_are_explained() {
 #[test]
 fn every_command_has_help() {
     for command in [
-        "run", "devnet", "audit", "shares", "rounds", "config", "doctor", "mine", "openapi",
+        "run",
+        "devnet",
+        "audit",
+        "shares",
+        "rounds",
+        "config",
+        "doctor",
+        "healthcheck",
+        "mine",
+        "openapi",
     ] {
         let output = orcapool(&[command, "--help"]);
         assert!(output.status.success());
@@ -138,4 +150,47 @@ fn every_command_has_help() {
             "{command}"
         );
     }
+}
+
+/// What a container's health check meets: a node, something else on the port, nothing at all.
+#[test]
+fn healthcheck_tells_a_node_from_everything_else() {
+    use std::io::{Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("http.listen={}", listener.local_addr().unwrap());
+    let answers = [
+        r#"{"status":200,"ready":true,"message":"mining for round 3","bitcoin_nodes":[]}"#,
+        r#"{"status":200,"ready":false,"message":"waiting for a Bitcoin node","bitcoin_nodes":[]}"#,
+        "<html>",
+    ];
+    let server = std::thread::spawn(move || {
+        for body in answers {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+            }
+        }
+    });
+    for (alive, ready, said) in [
+        (0, 0, "mining for round 3"),
+        (0, 1, "waiting for a Bitcoin node"),
+        (1, 1, "something else listens there"),
+    ] {
+        let output = orcapool(&["healthcheck", "--set", &listen]);
+        assert_eq!(output.status.code(), Some(alive), "{said}");
+        assert!(text(&output.stdout).contains(said));
+        let output = orcapool(&["healthcheck", "--ready", "--set", &listen]);
+        assert_eq!(output.status.code(), Some(ready), "{said}");
+    }
+    server.join().unwrap();
+    let output = orcapool(&["healthcheck", "--set", &listen]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("no answer"));
 }

@@ -23,6 +23,7 @@ mod health;
 mod node;
 mod rpc;
 mod tip_guard;
+pub mod tls;
 pub mod watcher;
 mod wire;
 pub mod zmq;

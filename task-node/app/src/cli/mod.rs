@@ -137,6 +137,19 @@ pub enum Command {
         json: bool,
     },
 
+    /// Asks the node that runs on this machine whether it is alive: a container's health check.
+    #[command(
+        after_help = "Example:\n  orcapool healthcheck -c orcapool.toml\n\nExit status: 0 alive, 1 not."
+    )]
+    Healthcheck {
+        /// Where the configuration comes from; only `http.listen` is read.
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Alive is not enough: it must hand out jobs too.
+        #[arg(long)]
+        ready: bool,
+    },
+
     /// The program on K2: mint, propose, attest, claim, redeem.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     K2 {

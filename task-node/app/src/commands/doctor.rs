@@ -11,7 +11,7 @@ use chain::{BitcoinNode, RpcNode, ZmqCheck};
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::{configuration, output};
+use super::{configuration, healthcheck, output};
 use crate::cli::ConfigArgs;
 use crate::config::Config;
 
@@ -134,22 +134,13 @@ async fn examine(config: &Config) -> Vec<Finding> {
 }
 
 fn data_dir(dir: &Path) -> Finding {
-    let probe =
-        std::fs::create_dir_all(dir).and_then(|()| tempfile::NamedTempFile::new_in(dir).map(drop));
-    match probe {
+    match crate::node::check_data_dir(dir) {
         Ok(()) => Finding::new(
             "data directory",
             Outcome::Ok,
             format!("{} is writable", dir.display()),
         ),
-        Err(error) => Finding::new(
-            "data directory",
-            Outcome::Problem,
-            format!(
-                "{} cannot be written ({error}): check its owner, or name another with --data-dir",
-                dir.display()
-            ),
-        ),
+        Err(error) => Finding::new("data directory", Outcome::Problem, error.to_string()),
     }
 }
 
@@ -175,25 +166,12 @@ fn port(part: &str, address: SocketAddr) -> Finding {
 }
 
 async fn running_node(listen: SocketAddr) -> Option<String> {
-    let address = if listen.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], listen.port()))
-    } else {
-        listen
-    };
-    let client = reqwest::Client::builder()
-        .timeout(PEER_PATIENCE)
-        .build()
-        .ok()?;
-    let answer: serde_json::Value = client
-        .get(format!("http://{address}/healthz"))
-        .send()
-        .await
-        .ok()?
-        .json()
-        .await
-        .ok()?;
-    let message = answer.get("message")?.as_str()?;
-    Some(format!("is running on {address}: {message}"))
+    let answer = healthcheck::ask(listen).await.ok()?;
+    Some(format!(
+        "is running on {}: {}",
+        healthcheck::own_address(listen),
+        answer.message
+    ))
 }
 
 async fn bitcoin_node(part: &str, node: &dyn BitcoinNode, findings: &mut Vec<Finding>) -> bool {
@@ -242,8 +220,23 @@ async fn peers(gateways: &[String]) -> Vec<Finding> {
             "content.gateways is empty: this node can audit nothing it does not hold; list the other nodes' URLs or IPFS gateways",
         )];
     }
-    let Ok(client) = reqwest::Client::builder().timeout(PEER_PATIENCE).build() else {
-        return Vec::new();
+    let client = chain::tls::client_config()
+        .map_err(anyhow::Error::new)
+        .and_then(|tls| {
+            Ok(reqwest::Client::builder()
+                .tls_backend_preconfigured(tls)
+                .timeout(PEER_PATIENCE)
+                .build()?)
+        });
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => {
+            return vec![Finding::new(
+                "peers",
+                Outcome::Problem,
+                format!("cannot be asked: {error:#}"),
+            )];
+        }
     };
     join_all(gateways.iter().map(|url| {
         let request = client.get(url).send();

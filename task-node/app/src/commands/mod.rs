@@ -6,8 +6,10 @@
 mod audit;
 mod config;
 mod custody;
+#[cfg(feature = "local-k2")]
 mod devnet;
 mod doctor;
+mod healthcheck;
 pub(crate) mod k2;
 mod mine;
 mod output;
@@ -30,7 +32,10 @@ use crate::config::{Config, load};
 pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run { config } => run::run(&config).await,
+        #[cfg(feature = "local-k2")]
         Command::Devnet(args) => devnet::run(&args).await,
+        #[cfg(not(feature = "local-k2"))]
+        Command::Devnet(_) => Err(no_local_k2("devnet")),
         Command::Audit(args) => audit::run(&args).await,
         Command::Shares {
             config,
@@ -44,6 +49,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         } => rounds::run(&config, limit, json).await,
         Command::Config(command) => config::run(&command),
         Command::Doctor { config, json } => doctor::run(&config, json).await,
+        Command::Healthcheck { config, ready } => healthcheck::run(&config, ready).await,
         Command::K2 { common, command } => k2::run(&common, &command).await,
         Command::Keys { common, command } => custody::keys::run(&common, &command).await,
         Command::Wallet { common, command } => custody::wallet::run(&common, &command).await,
@@ -69,6 +75,15 @@ fn configuration(args: &ConfigArgs) -> anyhow::Result<Config> {
             "the configuration is wrong:\n{error}\n(`orcapool config show` prints all keys)"
         )
     })
+}
+
+/// What is said of commands that this build was made without.
+#[cfg(not(feature = "local-k2"))]
+fn no_local_k2(command: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "`orcapool {command}` is not in this build, which runs a pool node and has no local K2. The default build has it: \
+         `scripts/run` starts a whole local pool, `cargo build -p orcapool-app` makes the program"
+    )
 }
 
 /// A token that is cancelled by Ctrl-C or SIGTERM. A second signal ends the process at once.

@@ -6,6 +6,7 @@ mod accepted;
 mod audit;
 mod best_chain;
 mod blocks;
+mod data_dir;
 mod distribution;
 mod feed;
 mod rewards;
@@ -28,6 +29,7 @@ use store::ShareStore;
 use stratum::Server;
 use tokio::sync::{Mutex, Notify};
 
+pub use data_dir::check_data_dir;
 pub use settlement::Settled;
 pub use start::{open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run};
 pub use views::{

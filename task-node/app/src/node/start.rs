@@ -23,7 +23,7 @@ use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
 use super::sinks::{NodeSink, StoreSink};
-use super::{Node, blocks, settling};
+use super::{Node, blocks, check_data_dir, settling};
 use crate::config::Config;
 use crate::{http, mining};
 
@@ -43,10 +43,9 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 /// Opens the node's store for writing.
 ///
 /// # Errors
-/// The store's own, with where it is.
+/// A data directory that cannot be used, or the store's own, with where it is.
 pub fn open_store(config: &Config) -> anyhow::Result<SqliteStore> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("data directory {}", config.data_dir.display()))?;
+    check_data_dir(&config.data_dir)?;
     let identity = Identity {
         task: config.task,
         node: config.node,

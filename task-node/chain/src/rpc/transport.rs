@@ -75,9 +75,13 @@ impl Endpoint {
                     .into(),
             );
         }
-        // reqwest comes without a crypto provider of its own; the first one installed in the process stays.
+        // For clients of this process that are not told which provider to use; the first one installed stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(
+                crate::tls::client_config()
+                    .map_err(|e| format!("the HTTP client cannot be built: {e}"))?,
+            )
             // HTTP_PROXY must not receive the node's credentials, and a redirect must not either.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())

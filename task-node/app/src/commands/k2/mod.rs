@@ -10,6 +10,7 @@ mod dry_run;
 mod explain;
 mod init;
 mod keep;
+#[cfg(feature = "local-k2")]
 mod local;
 mod mint;
 mod operator;
@@ -39,7 +40,10 @@ pub(super) async fn run(common: &K2Args, command: &K2Command) -> anyhow::Result<
     logging::start(LogFormat::Text, level)?;
     match command {
         K2Command::Explain { instruction, code } => explain::run(common.json, instruction, *code)?,
+        #[cfg(feature = "local-k2")]
         K2Command::Local(args) => local::run(common, args).await?,
+        #[cfg(not(feature = "local-k2"))]
+        K2Command::Local(_) => return Err(super::no_local_k2("k2 local")),
         command => {
             let session = Session::open(common)?;
             on_cluster(&session, command).await?;

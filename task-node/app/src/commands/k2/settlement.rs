@@ -40,7 +40,10 @@ pub(super) async fn newest(node: &str) -> anyhow::Result<Option<u64>> {
 
 async fn get(node: &str, path: &str) -> anyhow::Result<serde_json::Value> {
     let url = format!("{}{path}", node.trim_end_matches('/'));
-    let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(chain::tls::client_config()?)
+        .timeout(PATIENCE)
+        .build()?;
     let answer =
         client.get(&url).send().await.with_context(|| {
             format!("the task node {node} does not answer: is it running there?")

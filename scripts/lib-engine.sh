@@ -1,0 +1,140 @@
+# shellcheck shell=bash
+# A container engine for the scripts: `. "$(dirname "${BASH_SOURCE[0]}")/lib-engine.sh"` after lib.sh and lib-debian.sh.
+#
+# One that runs is used. Where none does and this is root, one is started with its data, its socket and its state in the cache,
+# and stopped again; where it is not even there, it is unpacked from Debian's packages beside the system, as bitcoind is.
+# Nothing is installed, and an engine of the machine's own is neither configured nor stopped.
+
+# Debian's engine and what it runs; mmdebstrap makes a base image where no registry of images is reachable.
+readonly ENGINE_SUITE=bookworm
+readonly ENGINE_PACKAGES=(docker.io containerd runc tini iptables mmdebstrap)
+# Libraries of theirs that a machine may lack, by package.
+readonly ENGINE_LIBRARIES='^(libseccomp2|libdevmapper|libip[46]tc|libxtables|libnetfilter-conntrack|libnfnetlink|libmnl|libnftnl|libsystemd0)'
+
+ENGINE=() ENGINE_MISSING='' ENGINE_OWN='' ENGINE_BIN=''
+
+# engine ARGUMENTS...: the command line client.
+engine() { DOCKER_BUILDKIT=1 "${ENGINE[@]}" "$@"; }
+
+# use_engine: sets what `engine` needs; fails, with the reason in ENGINE_MISSING, where no engine runs and none can be started.
+use_engine() {
+    local client=${ORCAPOOL_DOCKER:-docker}
+    if have "$client" && "$client" info >/dev/null 2>&1; then
+        ENGINE=("$client")
+        log "container engine: $("$client" version --format '{{.Server.Version}}') ($client)"
+        return 0
+    fi
+    if [[ $(uname -s) != Linux || $(id -u) != 0 ]]; then
+        ENGINE_MISSING="no container engine answers (\`docker info\`), and only root may start one"
+        return 1
+    fi
+    find_engine && start_engine
+}
+
+# Puts the engine's programs in front of ENGINE_PATH: the machine's, or Debian's unpacked in the cache.
+find_engine() {
+    local folder why
+    ENGINE_PATH=$PATH ENGINE_LIBS=${LD_LIBRARY_PATH:-}
+    if have dockerd && have containerd && have runc && have docker; then return 0; fi
+    if why=$(debian_unsuited); then
+        ENGINE_MISSING="no container engine here, and Debian's cannot be unpacked: $why"
+        return 1
+    fi
+    folder=$ORCAPOOL_CACHE/engine-$ENGINE_SUITE
+    only_one "$folder.lock"
+    if [[ ! -e $folder/complete ]] && ! fetch_engine "$folder"; then
+        ENGINE_MISSING="no container engine here, and Debian's could not be fetched"
+        return 1
+    fi
+    ENGINE_BIN=$folder/usr/bin
+    ENGINE_PATH=$folder/usr/bin:$folder/usr/sbin:$PATH
+    ENGINE_LIBS=$(printf '%s:' "$folder"/usr/lib/*-linux-gnu "$folder"/lib/*-linux-gnu)$ENGINE_LIBS
+}
+
+# fetch_engine INTO
+fetch_engine() {
+    local into=$1 deb name
+    rm -rf "$into"
+    mkdir -p "$into"
+    log "no container engine here: unpacking Debian's beside the system (70 MB of packages, once)"
+    debian_apt "$into/apt" "$ENGINE_SUITE" || return 1
+    debian_download "$into/apt" "${ENGINE_PACKAGES[@]}" || return 1
+    for deb in "$into"/apt/cache/archives/*.deb; do
+        name=${deb##*/} name=${name%%_*}
+        if [[ " ${ENGINE_PACKAGES[*]} " == *" $name "* || $name =~ $ENGINE_LIBRARIES ]]; then
+            dpkg-deb --extract "$deb" "$into" || return 1
+        fi
+    done
+    rm -rf "$into/apt"
+    touch "$into/complete"
+}
+
+# An engine of our own, without a network of its own: containers get the machine's or none.
+start_engine() {
+    local state=$ORCAPOOL_CACHE/engine-state tries
+    # Sockets have short names only, and two runs must not share one.
+    ENGINE_RUN=$(mktemp -d /run/orcapool-engine.XXXXXX 2>/dev/null || mktemp -d)
+    only_one "$state.lock"
+    mkdir -p "$state"
+    PATH=$ENGINE_PATH LD_LIBRARY_PATH=$ENGINE_LIBS dockerd --iptables=false --ip6tables=false --bridge=none --storage-driver=overlay2 \
+        --data-root "$state" --exec-root "$ENGINE_RUN/exec" --pidfile "$ENGINE_RUN/pid" --host "unix://$ENGINE_RUN/s" \
+        </dev/null >"$ORCAPOOL_CACHE/engine.log" 2>&1 {LOCK_FD}>&- &
+    ENGINE_OWN=$!
+    ENGINE=("${ENGINE_BIN:+$ENGINE_BIN/}docker" --host "unix://$ENGINE_RUN/s")
+    for ((tries = 0; tries < 120; tries++)); do
+        if "${ENGINE[@]}" info >/dev/null 2>&1; then
+            log "container engine: started $("${ENGINE[@]}" version --format '{{.Server.Version}}') for this run"
+            return 0
+        fi
+        kill -0 "$ENGINE_OWN" 2>/dev/null || break
+        sleep 0.5
+    done
+    ENGINE_MISSING="a container engine cannot be started here: $(tail -n 1 "$ORCAPOOL_CACHE/engine.log")"
+    stop_engine
+    return 1
+}
+
+# Stops the engine if use_engine started it.
+stop_engine() {
+    if [[ -n $ENGINE_OWN ]]; then
+        kill "$ENGINE_OWN" 2>/dev/null || true
+        wait "$ENGINE_OWN" 2>/dev/null || true
+        rm -rf "$ENGINE_RUN"
+        ENGINE_OWN=
+    fi
+}
+
+# use_base: finds the base image, and sets BASE to its name: what the registry has, or the same made of Debian's packages.
+use_base() {
+    BASE=${ORCAPOOL_BASE:-debian:$ENGINE_SUITE-slim}
+    if engine image inspect "$BASE" >/dev/null 2>&1; then return 0; fi
+    if [[ -z $ENGINE_OWN ]] && timeout 120 "${ENGINE[@]}" pull --quiet "$BASE" >&2; then return 0; fi
+    if [[ -n $ENGINE_OWN ]] && timeout 30 "${ENGINE[@]}" pull --quiet "$BASE" >&2 2>/dev/null; then return 0; fi
+    log "$BASE cannot be pulled"
+    BASE=orcapool-base:$ENGINE_SUITE
+    if engine image inspect "$BASE" >/dev/null 2>&1; then return 0; fi
+    make_base
+}
+
+# The base from Debian's packages: minbase, less what Debian's slim images leave out too.
+make_base() {
+    local tar=$ORCAPOOL_CACHE/base.tar signed
+    if [[ $(id -u) != 0 ]] || ! PATH=${ENGINE_PATH:-$PATH} have mmdebstrap; then
+        ENGINE_MISSING="the base image cannot be pulled, and not be made here (that takes root and mmdebstrap)"
+        return 1
+    fi
+    signed="[signed-by=$(debian_keyring)]"
+    log "making the base image of Debian's packages (a minute, once)"
+    # Without usr-is-merged, a package of perl scripts would be chosen for what it says.
+    if ! PATH=${ENGINE_PATH:-$PATH} mmdebstrap --quiet --mode=root --variant=minbase --include=usr-is-merged \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        "$ENGINE_SUITE" "$tar" "deb $signed $(debian_mirror) $ENGINE_SUITE main" >&2; then
+        # shellcheck disable=SC2034 # the reason is for whoever asked
+        ENGINE_MISSING="the base image cannot be pulled, and mmdebstrap could not make it"
+        return 1
+    fi
+    engine import "$tar" "$BASE" >/dev/null || return 1
+    rm -f "$tar"
+}
