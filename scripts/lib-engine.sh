@@ -125,11 +125,13 @@ make_base() {
     fi
     signed="[signed-by=$(debian_keyring)]"
     log "making the base image of Debian's packages (a minute, once)"
-    # Without usr-is-merged, a package of perl scripts would be chosen for what it says.
+    # shellcheck disable=SC2016 # the hook's own argument
+    # usrmerge, which comes along and has done its work, is what needs all of perl.
     if ! PATH=${ENGINE_PATH:-$PATH} mmdebstrap --quiet --mode=root --variant=minbase --include=usr-is-merged \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        --customize-hook='chroot "$1" apt-get -qq -y purge usrmerge perl "perl-modules-.*" "libperl5.*"' \
         "$ENGINE_SUITE" "$tar" "deb $signed $(debian_mirror) $ENGINE_SUITE main" >&2; then
         # shellcheck disable=SC2034 # the reason is for whoever asked
         ENGINE_MISSING="the base image cannot be pulled, and mmdebstrap could not make it"

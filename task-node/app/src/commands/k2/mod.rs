@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use crate::cli::{K2Args, K2Command};
 use crate::config::LogFormat;
 use crate::logging;
+#[cfg(feature = "local-k2")]
 pub(crate) use claim::fetch_list;
 use session::Session;
 pub(crate) use session::{bitcoin, client, read_keypair};

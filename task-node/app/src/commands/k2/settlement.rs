@@ -64,6 +64,7 @@ async fn get(node: &str, path: &str) -> anyhow::Result<serde_json::Value> {
 ///
 /// # Errors
 /// The node's reason, when the time is up.
+#[cfg(feature = "local-k2")]
 pub(crate) async fn settled(
     node: &str,
     round: RoundNumber,
