@@ -61,6 +61,8 @@ fn long_history(setup: Setup) -> World {
     world.coinbase(HISTORY * 40_000 + 1_000_000, 10);
     for id in 1..=HISTORY {
         world.redemption(id, 30_000, 10_000);
+        let tip = world.bitcoin.tip;
+        world.edit(id).expires = tip + 144;
         let payment = world.payment();
         world.sign(&payment);
         world.k2.redemptions.clear();
