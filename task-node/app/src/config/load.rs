@@ -12,13 +12,18 @@ use super::raw::RawConfig;
 const ENV_PREFIX: &str = "ORCAPOOL_";
 /// Variables with the prefix that are not configuration keys: the devnet's bitcoind and K2 program, the file itself, the
 /// scripts' cache, and what the tests are told.
-const NOT_CONFIGURATION: [&str; 9] = [
+const NOT_CONFIGURATION: [&str; 14] = [
+    "BASE",
+    "BIN",
     "BITCOIND",
-    "K2_PROGRAM",
-    "CONFIG",
     "CACHE",
+    "CONFIG",
+    "DOCKER",
+    "ELECTRUMX",
     "FAULT_AT",
     "FAULT_LIST",
+    "K2_PROGRAM",
+    "ORCA",
     "SBF_SELFTEST",
     "SCENARIOS",
     "WEB3",
