@@ -63,7 +63,8 @@ pub enum Purpose {
     },
     /// Makes payments impossible, so that their redemptions can be paid anew or refunded.
     Cancel {
-        /// The redemptions; none: of payments that this custodian does not know ([`Limits::unknown_cancel`](crate::payment::Limits::unknown_cancel)).
+        /// The redemptions; none: of payments that this custodian does not know
+        /// ([`Limits::unknown_cancel`](crate::payment::Limits::unknown_cancel)).
         ids: BTreeSet<u64>,
         /// What comes back.
         change: Change,
