@@ -211,7 +211,7 @@ pub(super) fn http_client() -> Result<reqwest::Client, K2Error> {
         node: "HTTP client".into(),
         reason,
     };
-    let tls = super::tls::client_config().map_err(|e| fail(e.to_string()))?;
+    let tls = chain::tls::client_config().map_err(|e| fail(e.to_string()))?;
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("orcapool/", env!("CARGO_PKG_VERSION")))

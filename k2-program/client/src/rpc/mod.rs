@@ -7,7 +7,6 @@
 mod endpoint;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
