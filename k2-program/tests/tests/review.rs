@@ -8,28 +8,12 @@ use k2_interface::bitcoin::{Network, RedeemIds};
 use k2_interface::instruction::Initialize;
 use k2_interface::state::{Kind, PackedScript, Pause, Redemption, RedemptionState};
 use k2_tests::bitcoin::{Chain, Proof, data_output, output, payment, somebodys_coin};
-use k2_tests::minting::{REWARD, REWARDED};
 use k2_tests::{BTC, World, scripts};
 use solana_pubkey::Pubkey;
 
 const MAX_FEE: u64 = 10_000;
 /// Above the least redemption.
 const LITTLE: u64 = BTC / 100;
-
-/// A pool that has minted a coinbase, of which somebody holds two BTC; and the chain.
-fn redeemable(story: &str) -> (World, Chain, Pubkey) {
-    let (mut k2, chain) = World::matured(story);
-    let mint = k2.mint_coinbase(&chain.coinbase_proof(REWARDED));
-    k2.send("a coinbase is minted", mint).must_succeed();
-    let owner = k2.somebody("owner");
-    let (tokens, _) = k2.associated(owner);
-    let (mint, authority) = (k2.mint_key(), k2.token_authority_key());
-    let vault = k2.vault_key();
-    k2.k2.set_token_account(tokens, mint, owner, 2 * BTC);
-    k2.k2
-        .set_token_account(vault, mint, authority, REWARD - 2 * BTC);
-    (k2, chain, owner)
-}
 
 fn destination() -> PackedScript {
     scripts::p2wpkh("owner's wallet")
@@ -70,7 +54,7 @@ fn state(k2: &World, id: u64) -> u8 {
 fn the_large_payout_cannot_be_spent_on_the_little_redemption() {
     for little_first in [true, false] {
         let story = format!("review/swapped_payouts_{little_first}");
-        let (mut k2, mut chain, owner) = redeemable(&story);
+        let (mut k2, mut chain, owner) = World::redeemable(&story);
         let amounts = if little_first {
             [LITTLE, BTC]
         } else {
@@ -103,7 +87,7 @@ fn the_large_payout_cannot_be_spent_on_the_little_redemption() {
 /// Two lists of ids give one output to two redemptions: it is one payment all the same.
 #[test]
 fn an_output_given_to_two_redemptions_settles_one() {
-    let (mut k2, mut chain, owner) = redeemable("review/two_lists");
+    let (mut k2, mut chain, owner) = World::redeemable("review/two_lists");
     for id in [0, 1] {
         assert_eq!(request(&mut k2, owner, LITTLE), id);
     }
@@ -123,7 +107,7 @@ fn an_output_given_to_two_redemptions_settles_one() {
 /// refunds cannot be stopped.
 #[test]
 fn a_pause_does_not_let_what_was_paid_be_refunded() {
-    let (mut k2, mut chain, owner) = redeemable("review/paused_settlement");
+    let (mut k2, mut chain, owner) = World::redeemable("review/paused_settlement");
     assert_eq!(request(&mut k2, owner, BTC), 0);
     let pause = k2.pause(k2.guardian, Pause::ALL);
     k2.send("everything is paused", pause).must_succeed();
