@@ -236,6 +236,19 @@ impl Devnet {
         let _ = self.run("payer", &["relay"]);
     }
 
+    /// Waits until all that K2 has now is finalized there, which is all that custody goes by.
+    ///
+    /// # Panics
+    /// It does not come to pass.
+    pub async fn k2_is_final(&self) {
+        let slot = |commitment: &'static str| async move {
+            let answer = self.rpc("getSlot", json!([{ "commitment": commitment }]));
+            answer.await.as_u64().unwrap()
+        };
+        let now = slot("processed").await;
+        until("K2 is final", || async { slot("finalized").await >= now }).await;
+    }
+
     /// JSON-RPC of K2.
     pub async fn rpc(&self, method: &str, params: Value) -> Value {
         call(&self.rpc, None, method, params).await

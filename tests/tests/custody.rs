@@ -673,6 +673,7 @@ async fn what_one_custodian_holds_back_is_taken_back_by_the_others(custody: &Cus
     devnet.relay();
     let id = request.id.to_string();
     let _ = devnet.run(HOLDER, &["redeem", "--refund", &id]);
+    devnet.k2_is_final().await;
     let said = guard(one).is(0);
     assert!(!has(&said, "planned"), "{said:?}");
     // The coordinator never had it, and sees that something else spends the coins.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Address, Network, OutPoint, ScriptBuf, Txid, WScriptHash};
@@ -139,7 +139,7 @@ async fn a_turn_killed_at(drill: &mut Drill, at: &str) -> Option<String> {
     let id = drill.request();
     // While K2 makes that final: the books of what was before.
     drill.books_balance();
-    drill.k2_is_final().await;
+    drill.devnet.k2_is_final().await;
     let list = drill.devnet.dir.join(format!("turn-{id}.points"));
     let killed = drill.killed_at(drill.turn(true), at, &list);
     if let Some(point) = &killed {
@@ -155,7 +155,7 @@ async fn a_turn_killed_at(drill: &mut Drill, at: &str) -> Option<String> {
 async fn a_custodian_killed_at_every_point(drill: &mut Drill) {
     let id = drill.request();
     drill.books_balance();
-    drill.k2_is_final().await;
+    drill.devnet.k2_is_final().await;
     let mut died_at = BTreeSet::new();
     let mut signed: BTreeMap<Txid, BTreeSet<OutPoint>> = BTreeMap::new();
     let mut last = PathBuf::new();
@@ -241,7 +241,7 @@ async fn a_turn_killed_at_random_moments(drill: &mut Drill) {
     for _ in 0..5 {
         let id = drill.request();
         drill.books_balance();
-        drill.k2_is_final().await;
+        drill.devnet.k2_is_final().await;
         let began = Instant::now();
         let calm = drill.member(COORDINATOR, &["payout", "plan", "--fee-rate", "2"]);
         done(calm);
@@ -385,21 +385,6 @@ impl Drill {
     }
 
     /// Waits until what was done on K2 is final: custody decides by nothing less.
-    async fn k2_is_final(&self) {
-        let slot = |commitment: &'static str| async move {
-            let answer = self
-                .devnet
-                .rpc("getSlot", json!([{ "commitment": commitment }]));
-            answer.await.as_u64().unwrap()
-        };
-        let now = slot("processed").await;
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while slot("finalized").await < now {
-            assert!(Instant::now() < deadline, "K2 stands still");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     fn outbox(&self) -> Vec<PathBuf> {
         let folder = std::fs::read_dir(self.wallet(COORDINATOR).join("outbox")).unwrap();
         let files = folder.map(|file| file.unwrap().path());
@@ -448,7 +433,7 @@ impl Drill {
         // The program that people run knows nothing of points.
         let list = self.devnet.dir.join("none.points");
         for _ in 0..3 {
-            self.k2_is_final().await;
+            self.devnet.k2_is_final().await;
             let faulty = self.turn(true);
             let mut command = orcapool(orcapool_binary().unwrap());
             command.args(faulty.get_args());

@@ -185,6 +185,7 @@ impl Members {
     async fn mine_and_relay(&self, blocks: u32) {
         self.devnet.mine(blocks).await;
         self.devnet.relay();
+        self.devnet.k2_is_final().await;
     }
 
     /// A holder burns half a bitcoin, and the coordinator gets to know of it.
@@ -344,10 +345,9 @@ async fn the_payout_arrives(members: &Members, to: &str) {
     let status = members.devnet.status();
     let redemptions = status["config"]["totals"]["redemptions"].as_u64();
     assert_eq!((redemptions, escrowed(&status)), (Some(2), 0), "{status:#}");
-    // The books are of final slots.
-    members.until("K2 is final", "coordinator", || {
-        members.shell("coordinator", "orcapool books check").is_ok()
-    });
+    // The books are of final slots, and the settlement is one.
+    members.devnet.k2_is_final().await;
+    members.must("coordinator", "orcapool books check");
 }
 
 fn escrowed(status: &Value) -> u64 {
