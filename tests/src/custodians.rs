@@ -101,6 +101,47 @@ impl Member {
         self.run(&[&args[..], &rest, more].concat())
     }
 
+    /// Drafts a proof of the wallet's reserves, which these custodians sign, in a folder that it makes. The proof.
+    #[must_use]
+    pub fn prove_reserves(&self, custodians: &[&Self], folder: &Path) -> PathBuf {
+        fs::create_dir_all(folder).unwrap();
+        let draft = folder.join("draft");
+        let _ = self
+            .run(&["reserves", "prove", "--out", path(&draft)])
+            .is(0);
+        let signed: Vec<PathBuf> = custodians
+            .iter()
+            .enumerate()
+            .map(|(n, custodian)| {
+                let out = folder.join(format!("signed.{n}"));
+                let (key, identity) = (
+                    custodian.file("custody.key"),
+                    custodian.file("identity.txt"),
+                );
+                let sign = [
+                    "reserves",
+                    "sign",
+                    path(&draft),
+                    "--yes",
+                    "--key",
+                    path(&key),
+                ];
+                let rest = ["--identity", path(&identity), "--out", path(&out)];
+                let _ = custodian.run(&[&sign[..], &rest].concat()).is(0);
+                out
+            })
+            .collect();
+        let proof = folder.join("proof.json");
+        let signed: Vec<&str> = signed.iter().map(|file| path(file)).collect();
+        let finish = [
+            &["reserves", "finish"],
+            &signed[..],
+            &["--out", path(&proof)],
+        ];
+        let _ = self.run(&finish.concat()).is(0);
+        proof
+    }
+
     /// One turn of the coordinator, which settles what it can. `more`: further arguments.
     #[must_use]
     pub fn turn(&self, more: &[&str]) -> Answer {

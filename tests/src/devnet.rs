@@ -249,6 +249,18 @@ impl Devnet {
         until("K2 is final", || async { slot("finalized").await >= now }).await;
     }
 
+    /// [`HOLDER`] burns so many sats, of which fees may take `max_fee`, for BTC to an address. The redemption's id.
+    ///
+    /// # Panics
+    /// The request is refused.
+    #[must_use]
+    pub fn redeem(&self, amount: u64, max_fee: u64, to: &str) -> u64 {
+        let (amount, max_fee) = (amount.to_string(), max_fee.to_string());
+        let sums = ["redeem", "--amount", &amount, "--max-fee", &max_fee];
+        let said = self.run(HOLDER, &[&sums[..], &["--to", to]].concat());
+        said[0]["redemption"].as_u64().unwrap()
+    }
+
     /// JSON-RPC of K2.
     pub async fn rpc(&self, method: &str, params: Value) -> Value {
         call(&self.rpc, None, method, params).await

@@ -104,19 +104,8 @@ impl Custody {
             .bitcoin(HOLDERS_WALLET, "getnewaddress", json!([]))
             .await;
         let to = to.as_str().unwrap();
-        let (amount_text, max_fee) = (amount.to_string(), max_fee.to_string());
-        let request = [
-            "redeem",
-            "--amount",
-            &amount_text,
-            "--max-fee",
-            &max_fee,
-            "--to",
-            to,
-        ];
-        let said = self.devnet.run(HOLDER, &request);
         Request {
-            id: said[0]["redemption"].as_u64().unwrap(),
+            id: self.devnet.redeem(amount, max_fee, to),
             to: address(to),
             amount,
         }
@@ -774,48 +763,9 @@ async fn what_the_pool_paid_for_itself_is_topped_up(custody: &Custody) {
 
 fn reserves_are_proved_and_the_books_balance(custody: &Custody) {
     let [one, two, three] = &custody.custodians;
-    let draft = custody.scratch("reserves.draft");
-    let _ = custody
+    let proof = custody
         .coordinator
-        .run(&["reserves", "prove", "--out", path(&draft)])
-        .is(0);
-    let signed: Vec<PathBuf> = [one, three]
-        .into_iter()
-        .enumerate()
-        .map(|(n, custodian)| {
-            let (key, identity) = (
-                custodian.file("custody.key"),
-                custodian.file("identity.txt"),
-            );
-            let out = custody.scratch(&format!("reserves.{n}"));
-            let sign = [
-                "reserves",
-                "sign",
-                path(&draft),
-                "--yes",
-                "--key",
-                path(&key),
-                "--identity",
-            ];
-            let sign: Vec<&str> = sign
-                .into_iter()
-                .chain([path(&identity), "--out", path(&out)])
-                .collect();
-            let _ = custodian.run(&sign).is(0);
-            out
-        })
-        .collect();
-    let proof = custody.scratch("reserves.json");
-    let _ = one
-        .run(&[
-            "reserves",
-            "finish",
-            path(&signed[0]),
-            path(&signed[1]),
-            "--out",
-            path(&proof),
-        ])
-        .is(0);
+        .prove_reserves(&[one, three], &custody.scratch("reserves"));
     let verified = two
         .run(&["reserves", "verify", path(&proof)])
         .is(0)

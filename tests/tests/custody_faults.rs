@@ -361,19 +361,7 @@ impl Drill {
             .unwrap()
             .to_string();
         let amount = 20_000 + number;
-        let (amount_text, max_fee) = (amount.to_string(), MAX_FEE.to_string());
-        let request = [
-            "redeem",
-            "--amount",
-            &amount_text,
-            "--max-fee",
-            &max_fee,
-            "--to",
-            &to,
-        ];
-        let id = self.devnet.run(HOLDER, &request)[0]["redemption"]
-            .as_u64()
-            .unwrap();
+        let id = self.devnet.redeem(amount, MAX_FEE, &to);
         self.owed.push(Owed { id, amount, script });
         id
     }

@@ -199,16 +199,7 @@ impl Members {
             .bitcoin("/wallet/holder", "getnewaddress", json!([]))
             .await;
         let to = to.as_str().unwrap();
-        let request = [
-            "redeem",
-            "--amount",
-            "50000000",
-            "--max-fee",
-            "5000",
-            "--to",
-            to,
-        ];
-        let _ = self.devnet.run(HOLDER, &request);
+        let _ = self.devnet.redeem(50_000_000, 5_000, to);
         self.until("the coordinator sees it", "coordinator", || {
             let plan = self.json("coordinator", "orcapool payout plan --fee-rate 2 --json");
             plan["redemptions"]

@@ -11,8 +11,8 @@ use orcapool_tests::custodians::{
 use orcapool_tests::devnet::{Devnet, HOLDER, books_balance};
 use serde_json::{Value, json};
 
-const AMOUNT: &str = "2000000";
-const MAX_FEE: &str = "100000";
+const AMOUNT: u64 = 2_000_000;
+const MAX_FEE: u64 = 100_000;
 /// Blocks after which a coinbase can be spent, and minted.
 const MATURITY: u32 = 100;
 /// An address that is nobody's here.
@@ -76,19 +76,7 @@ impl Upgrade {
             .devnet
             .bitcoin(HOLDERS_WALLET, "getnewaddress", json!([]))
             .await;
-        let to = to.as_str().unwrap();
-        let request = [
-            "redeem",
-            "--amount",
-            AMOUNT,
-            "--max-fee",
-            MAX_FEE,
-            "--to",
-            to,
-        ];
-        self.devnet.run(HOLDER, &request)[0]["redemption"]
-            .as_u64()
-            .unwrap()
+        self.devnet.redeem(AMOUNT, MAX_FEE, to.as_str().unwrap())
     }
 
     /// Plans, reviews, signs, sends: one command.
@@ -323,47 +311,8 @@ impl Upgrade {
 
     /// A proof of the new wallet's reserves: exit status and what a verifier says.
     fn verified(&self, name: &str) -> ((i32, Value), PathBuf) {
-        let draft = self.scratch(&format!("{name}.draft"));
-        let _ = self
-            .new
-            .run(&["reserves", "prove", "--out", path(&draft)])
-            .is(0);
-        let signed: Vec<PathBuf> = self.new_custodians[..2]
-            .iter()
-            .enumerate()
-            .map(|(n, custodian)| {
-                let (key, identity) = (
-                    custodian.file("custody.key"),
-                    custodian.file("identity.txt"),
-                );
-                let out = self.scratch(&format!("{name}.{n}"));
-                let args = [
-                    "reserves",
-                    "sign",
-                    path(&draft),
-                    "--yes",
-                    "--key",
-                    path(&key),
-                ];
-                let args =
-                    args.into_iter()
-                        .chain(["--identity", path(&identity), "--out", path(&out)]);
-                let _ = custodian.run(&args.collect::<Vec<_>>()).is(0);
-                out
-            })
-            .collect();
-        let proof = self.scratch(&format!("{name}.json"));
-        let _ = self
-            .new
-            .run(&[
-                "reserves",
-                "finish",
-                path(&signed[0]),
-                path(&signed[1]),
-                "--out",
-                path(&proof),
-            ])
-            .is(0);
+        let [one, two, _] = &self.new_custodians;
+        let proof = self.new.prove_reserves(&[one, two], &self.scratch(name));
         let answer = self.new.run(&["reserves", "verify", path(&proof)]);
         let said = answer.is(answer.status).remove(0);
         ((answer.status, said), proof)
