@@ -56,22 +56,37 @@ audit() {
     done
 }
 
-distribute() {
-    local file vote votes accepted=()
-    for file in "$K2/$1"/*.submission; do
-        [[ -e $file ]] || continue
-        votes=0
-        for vote in "${file%.submission}".vote.*; do
-            [[ -e $vote && $vote != *.new ]] || continue
-            if [[ $(<"$vote") == true ]]; then votes=$((votes + 1)); else votes=$((votes - 1)); fi
+# accepted ROUND...: their accepted submissions, with commas between.
+accepted() {
+    local round file vote votes
+    for round; do
+        for file in "$K2/$round"/*.submission; do
+            [[ -e $file ]] || continue
+            votes=0
+            for vote in "${file%.submission}".vote.*; do
+                [[ -e $vote && $vote != *.new ]] || continue
+                if [[ $(<"$vote") == true ]]; then votes=$((votes + 1)); else votes=$((votes - 1)); fi
+            done
+            if ((votes >= 0)); then printf '%s\n' "$(<"$file")"; fi
         done
-        if ((votes >= 0)); then accepted+=("$(<"$file")"); fi
-    done
-    local IFS=,
-    call POST "/distribution/$1" "{\"bounty\":$BOUNTY,\"submissions\":[${accepted[*]-}]}"
-    put "$K2/$1/$NODE.list" "$BODY"
-    say "round $1: ${#accepted[@]} accepted, list ($STATUS) $BODY"
+    done | paste -s -d ,
 }
+
+distribute() {
+    local all
+    call POST "/distribution/$1" "{\"bounty\":$BOUNTY,\"submissions\":[$(accepted "$1")]}"
+    if [[ $STATUS == 409 ]]; then
+        # It was away when an earlier round was distributed.
+        mapfile -t all < <(seq 0 "$1")
+        call POST "/distribution/$1" "{\"bounty\":$BOUNTY,\"rounds\":[$(IFS=,; printf '%s' "${all[*]}")],\"submissions\":[$(accepted "${all[@]}")]}"
+    fi
+    put "$K2/$1/$NODE.list" "$BODY"
+    say "round $1: list ($STATUS) $BODY"
+}
+
+# A container that was killed comes back with a new network namespace, which only a restart of this one joins; and a restart fails
+# for good while there is none.
+trap 'say "the task node does not answer: trying again in ten seconds"; sleep 10' EXIT
 
 # The first to come says when round 0 began.
 mkdir -p "$K2"

@@ -8,10 +8,12 @@
 # Debian's engine and what it runs; mmdebstrap makes a base image where no registry of images is reachable.
 readonly ENGINE_SUITE=bookworm
 readonly ENGINE_PACKAGES=(docker.io containerd runc tini iptables mmdebstrap)
+# Debian's compose of that suite is the old one, which knows no `service_completed_successfully`; this one needs no newer C library.
+readonly COMPOSE_SUITE=trixie COMPOSE_PACKAGE=docker-compose
 # Libraries of theirs that a machine may lack, by package.
 readonly ENGINE_LIBRARIES='^(libseccomp2|libdevmapper|libip[46]tc|libxtables|libnetfilter-conntrack|libnfnetlink|libmnl|libnftnl|libsystemd0)'
 
-ENGINE=() ENGINE_MISSING='' ENGINE_OWN='' ENGINE_BIN=''
+ENGINE=() COMPOSE=() ENGINE_MISSING='' ENGINE_OWN='' ENGINE_BIN=''
 
 # engine ARGUMENTS...: the command line client.
 engine() { DOCKER_BUILDKIT=1 "${ENGINE[@]}" "$@"; }
@@ -49,6 +51,9 @@ find_engine() {
     ENGINE_BIN=$folder/usr/bin
     ENGINE_PATH=$folder/usr/bin:$folder/usr/sbin:$PATH
     ENGINE_LIBS=$(printf '%s:' "$folder"/usr/lib/*-linux-gnu "$folder"/lib/*-linux-gnu)$ENGINE_LIBS
+    # Where iptables looks for its matches and targets.
+    XTABLES_LIBDIR=$(printf '%s:' "$folder"/usr/lib/*-linux-gnu/xtables)
+    export XTABLES_LIBDIR
 }
 
 # fetch_engine INTO
@@ -69,16 +74,26 @@ fetch_engine() {
     touch "$into/complete"
 }
 
-# An engine of our own, without a network of its own: containers get the machine's or none.
+# An engine of our own, without a network of its own: containers get the machine's or none. `start_engine isolated`: it has networks,
+# in a namespace of its own: containers reach each other, by their names, and nothing else.
 start_engine() {
-    local state=$ORCAPOOL_CACHE/engine-state tries
+    local state=$ORCAPOOL_CACHE/engine-state tries lock network=(--bridge=none) within=()
+    if [[ ${1-} == isolated ]]; then
+        # shellcheck disable=SC2016 # its own arguments
+        within=(unshare --net bash -c 'ip link set lo up && exec "$@"' dockerd)
+    else
+        network+=(--iptables=false --ip6tables=false)
+    fi
     # Sockets have short names only, and two runs must not share one.
     ENGINE_RUN=$(mktemp -d /run/orcapool-engine.XXXXXX 2>/dev/null || mktemp -d)
     only_one "$state.lock"
     mkdir -p "$state"
-    PATH=$ENGINE_PATH LD_LIBRARY_PATH=$ENGINE_LIBS dockerd --iptables=false --ip6tables=false --bridge=none --storage-driver=overlay2 \
-        --data-root "$state" --exec-root "$ENGINE_RUN/exec" --pidfile "$ENGINE_RUN/pid" --host "unix://$ENGINE_RUN/s" \
-        </dev/null >"$ORCAPOOL_CACHE/engine.log" 2>&1 {LOCK_FD}>&- &
+    (
+        # It must not hold the locks on when this script is killed.
+        for lock in "${LOCKS[@]}"; do exec {lock}>&-; done
+        exec env "PATH=$ENGINE_PATH" "LD_LIBRARY_PATH=$ENGINE_LIBS" ${within[@]+"${within[@]}"} dockerd "${network[@]}" --storage-driver=overlay2 --data-root "$state" \
+            --exec-root "$ENGINE_RUN/exec" --pidfile "$ENGINE_RUN/pid" --host "unix://$ENGINE_RUN/s"
+    ) </dev/null >"$ORCAPOOL_CACHE/engine.log" 2>&1 &
     ENGINE_OWN=$!
     ENGINE=("${ENGINE_BIN:+$ENGINE_BIN/}docker" --host "unix://$ENGINE_RUN/s")
     for ((tries = 0; tries < 120; tries++)); do
@@ -102,6 +117,39 @@ stop_engine() {
         rm -rf "$ENGINE_RUN"
         ENGINE_OWN=
     fi
+}
+
+# use_compose: sets COMPOSE, the command. An engine of our own is started anew, with networks.
+use_compose() {
+    local folder=$ORCAPOOL_CACHE/compose-$COMPOSE_SUITE deb plugin=usr/libexec/docker/cli-plugins/docker-compose
+    if [[ -z $ENGINE_OWN ]]; then
+        if ! engine compose version >/dev/null 2>&1; then
+            ENGINE_MISSING="the container engine here has no \`docker compose\`"
+            return 1
+        fi
+        COMPOSE=("${ENGINE[@]}" compose)
+        return 0
+    fi
+    if ! have unshare || ! have ip; then
+        ENGINE_MISSING="networks for containers take unshare and ip (Debian: util-linux, iproute2)"
+        return 1
+    fi
+    only_one "$folder.lock"
+    if [[ ! -e $folder/complete ]]; then
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        log "unpacking Debian's docker compose (20 MB of packages, once)"
+        debian_apt "$folder/apt" "$COMPOSE_SUITE" libc6 docker-cli || return 1
+        debian_download "$folder/apt" "$COMPOSE_PACKAGE" || return 1
+        for deb in "$folder"/apt/cache/archives/"$COMPOSE_PACKAGE"_*.deb; do dpkg-deb --extract "$deb" "$folder" || return 1; done
+        rm -rf "$folder/apt"
+        touch "$folder/complete"
+    fi
+    stop_engine
+    start_engine isolated || return 1
+    # shellcheck disable=SC2034 # for whoever asked
+    # Started as the engine's plugin it would have to stand in a folder of this user's.
+    COMPOSE=(env "DOCKER_HOST=${ENGINE[2]}" "$folder/$plugin")
 }
 
 # use_base: finds the base image, and sets BASE to its name: what the registry has, or the same made of Debian's packages.

@@ -172,14 +172,17 @@ use_orca() {
     touch "$ORCAPOOL_ORCA/complete"
 }
 
-# only_one LOCK: waits until no other run works below this lock file. It is held until the script ends.
+# only_one LOCK: waits until no other run works below this lock file. It is held until the script ends, by the descriptor LOCKS[LOCK].
+declare -A LOCKS=()
 only_one() {
-    have flock || return 0
-    exec {LOCK_FD}>"$1"
-    if ! flock --nonblock "$LOCK_FD"; then
+    local descriptor
+    if ! have flock || [[ -n ${LOCKS[$1]-} ]]; then return 0; fi
+    exec {descriptor}>"$1"
+    if ! flock --nonblock "$descriptor"; then
         log "waiting for another run that holds $1"
-        flock "$LOCK_FD"
+        flock "$descriptor"
     fi
+    LOCKS[$1]=$descriptor
 }
 
 # The pinned version of a tool in requirements-tools.txt.
