@@ -270,7 +270,8 @@ impl TestNode {
     }
 }
 
-fn free_port() -> anyhow::Result<SocketAddr> {
+/// A loopback port that is free now.
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
