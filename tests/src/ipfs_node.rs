@@ -32,6 +32,8 @@ impl IpfsNode {
     /// # Errors
     /// It is not there, or does not start; what it said is part of the error.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        // This test's own HTTP client needs one; an error means that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = std::env::var_os(FOLDER_ENV).with_context(|| {
             format!("{FOLDER_ENV} is not set: run scripts/test, which gets an IPFS node, or in bash `. scripts/lib.sh; use_cache; use_ipfs`")
         })?;
@@ -112,7 +114,10 @@ impl IpfsNode {
     /// # Errors
     /// It is away, or refuses.
     pub async fn import(&self, car: Vec<u8>) -> anyhow::Result<Value> {
-        let form = Form::new().part("file", Part::bytes(car).file_name("round.car"));
+        let file = Part::bytes(car)
+            .file_name("round.car")
+            .mime_str("application/vnd.ipld.car")?;
+        let form = Form::new().part("file", file);
         let url = self.url("dag/import", &[("cid-base", "base32")])?;
         let request = reqwest::Client::new().post(url).multipart(form);
         Ok(serde_json::from_slice(&answer(request).await?)?)

@@ -49,13 +49,22 @@ async fn a_bundle_is_pinned_and_audited_from_there() {
     assert_eq!(answer["Root"]["Cid"]["/"], json!(cid), "{answer}");
     let theirs = ipfs.ask("dag/export", &[("arg", &cid)]).await.unwrap();
     let exported = car::read_all(&theirs, DagLimits::default()).unwrap();
-    assert_eq!((exported.root.to_string(), exported.missing), (cid.clone(), vec![]));
+    assert_eq!(
+        (exported.root.to_string(), exported.missing),
+        (cid.clone(), vec![])
+    );
 
     // `doctor` sees it.
-    let doctor = ["doctor".to_owned(), format!("--set=ipfs.rpc={}", ipfs.rpc())];
+    let doctor = [
+        "doctor".to_owned(),
+        format!("--set=ipfs.rpc={}", ipfs.rpc()),
+    ];
     let doctor = doctor.each_ref().map(String::as_str);
     let (said, _, _) = node.cli(&doctor).unwrap();
-    assert!(said.contains(&format!("ipfs node: {} answers", ipfs.rpc())), "{said}");
+    assert!(
+        said.contains(&format!("ipfs node: {} answers", ipfs.rpc())),
+        "{said}"
+    );
 
     // While it is away, rounds are submitted all the same.
     ipfs.kill().unwrap();
@@ -87,7 +96,10 @@ async fn wait_for_shares(node: &TestNode, round: RoundNumber) {
         let rounds = node.orca.get("/api/rounds").await.unwrap();
         let here = rounds.as_array().unwrap().iter();
         let mut here = here.filter(|view| view["round"] == json!(round.get()));
-        if here.next().is_some_and(|view| view["shares"].as_u64() >= Some(2)) {
+        if here
+            .next()
+            .is_some_and(|view| view["shares"].as_u64() >= Some(2))
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -124,11 +136,7 @@ async fn wait_for<T>(node: &TestNode, what: impl Fn(&Value) -> Option<T>) -> T {
         if let Some(found) = what(&stats["ipfs"]) {
             return found;
         }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{}",
-            stats["ipfs"]
-        );
+        assert!(tokio::time::Instant::now() < deadline, "{}", stats["ipfs"]);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

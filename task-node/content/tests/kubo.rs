@@ -9,8 +9,8 @@ use std::sync::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::header, web};
 use bytes::Bytes;
 use content::{
-    Block, BlockStore, Cid, Codec, DagLimits, FetchError, FetchOptions, Fetcher, KuboError, KuboRpc,
-    MemoryStore, Source, car, dag_cbor,
+    Block, BlockStore, Cid, Codec, DagLimits, FetchError, FetchOptions, Fetcher, KuboError,
+    KuboRpc, MemoryStore, Source, car, dag_cbor,
     fetch::SourceError,
     kubo::{Endpoint, Pinned},
 };
@@ -110,8 +110,8 @@ async fn pin(imported: impl Fn() -> HttpResponse + Send + Sync + 'static) -> Kub
         "dag/import" => imported(),
         _ => not_pinned(),
     });
-    let limits = DagLimits::default();
-    let pinned = node.rpc().pin(store(&blocks), *blocks[0].cid(), limits);
+    let (rpc, limits) = (node.rpc(), DagLimits::default());
+    let pinned = rpc.pin(store(&blocks), *blocks[0].cid(), limits);
     pinned.await.unwrap_err()
 }
 
@@ -127,7 +127,11 @@ async fn a_dag_is_sent_whole_and_once() {
             "dag/import" => {
                 assert!(query.contains("pin-roots=true"), "{query}");
                 // The form's only part: after its head, up to the boundary that it began with.
-                let start = body.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+                let start = body
+                    .windows(4)
+                    .position(|four| four == b"\r\n\r\n")
+                    .unwrap()
+                    + 4;
                 let boundary = body.windows(2).position(|two| two == b"\r\n").unwrap();
                 let end = body.len() - boundary - 6;
                 let car = car::read_all(&body[start..end], DagLimits::default()).unwrap();
@@ -163,7 +167,8 @@ async fn a_node_that_imports_without_pinning_is_told_to_pin() {
             _ => not_pinned(),
         }
     });
-    let pinned = node.rpc().pin(store(&blocks), root, DagLimits::default());
+    let rpc = node.rpc();
+    let pinned = rpc.pin(store(&blocks), root, DagLimits::default());
     assert_eq!(pinned.await.unwrap(), Pinned::Now);
 }
 
@@ -177,7 +182,8 @@ async fn a_pin_that_is_not_there_afterwards_is_none() {
         "pin/add" => HttpResponse::Ok().body("{}"),
         _ => not_pinned(),
     });
-    let pinned = node.rpc().pin(store(&blocks), root, DagLimits::default());
+    let rpc = node.rpc();
+    let pinned = rpc.pin(store(&blocks), root, DagLimits::default());
     let error = pinned.await.unwrap_err();
     assert!(matches!(error, KuboError::NotPinned { .. }), "{error}");
 }
@@ -186,7 +192,11 @@ async fn a_pin_that_is_not_there_afterwards_is_none() {
 async fn imports_that_went_wrong_are_named() {
     let stranger = *Block::new(Codec::Raw, &b"x"[..]).unwrap().cid();
     let root = *bundle()[0].cid();
-    for imported in [roots(&stranger), roots(&root) + &roots(&stranger), String::new()] {
+    for imported in [
+        roots(&stranger),
+        roots(&root) + &roots(&stranger),
+        String::new(),
+    ] {
         let error = pin(move || HttpResponse::Ok().body(imported.clone())).await;
         assert!(matches!(error, KuboError::WrongRoot { .. }), "{error}");
     }
@@ -214,9 +224,8 @@ async fn a_missing_block_is_the_local_stores_fault() {
     let blocks = bundle();
     let node = Node::start(|_, _, _| not_pinned());
     for held in [&blocks[..0], &blocks[..1]] {
-        let pinned = node
-            .rpc()
-            .pin(store(held), *blocks[0].cid(), DagLimits::default());
+        let rpc = node.rpc();
+        let pinned = rpc.pin(store(held), *blocks[0].cid(), DagLimits::default());
         let error = pinned.await.unwrap_err();
         assert!(
             matches!(error, KuboError::Local(car::CarError::Missing(_))),
@@ -296,7 +305,9 @@ async fn blocks_and_dags_come_from_an_ipfs_node_as_from_a_gateway() {
     let FetchError::Unavailable { failures, .. } = error else {
         panic!("{error}");
     };
-    assert!(matches!(&failures[0].error, SourceError::Rpc(text) if text.contains("not found locally")));
+    assert!(
+        matches!(&failures[0].error, SourceError::Rpc(text) if text.contains("not found locally"))
+    );
 }
 
 /// The operator's own IPFS node may have been fed with anything: it is believed no more than others.

@@ -184,7 +184,10 @@ mod tests {
         assert!(error.contains("ipfs.auth_file"), "{error}");
         std::fs::write(&file, "hunter2\n").unwrap();
         let error = format!("{:#}", settings.rpc().unwrap_err());
-        assert!(error.contains("bearer:TOKEN") && !error.contains("hunter2"), "{error}");
+        assert!(
+            error.contains("bearer:TOKEN") && !error.contains("hunter2"),
+            "{error}"
+        );
         std::fs::write(&file, "bearer:hunter2\n").unwrap();
         assert!(settings.rpc().unwrap().is_some());
     }

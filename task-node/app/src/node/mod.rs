@@ -36,7 +36,8 @@ pub use settlement::Settled;
 pub use start::{open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run};
 pub use views::{
     AuditView, BlockView, ClaimView, DistributionView, EarnedView, Health, IpfsView,
-    MaturedBlockView, RejectedView, RewardView, RewardsView, RoundView, SettlementView, Stats, WorkerView,
+    MaturedBlockView, RejectedView, RewardView, RewardsView, RoundView, SettlementView, Stats,
+    WorkerView,
 };
 
 use crate::refusal::Refusal;

@@ -238,7 +238,10 @@ impl Node {
     }
 
     /// A settled round, from memory if it is the newest one.
-    pub(super) async fn settled(&self, round: RoundNumber) -> Result<Option<Arc<Settled>>, Refusal> {
+    pub(super) async fn settled(
+        &self,
+        round: RoundNumber,
+    ) -> Result<Option<Arc<Settled>>, Refusal> {
         if let Some(newest) = &self.settling.lock().await.newest
             && newest.settlement.round() == round
         {

@@ -22,8 +22,8 @@ use tokio_util::task::TaskTracker;
 use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
-use super::sinks::{NodeSink, StoreSink};
 use super::pinning::{self, PinStatus};
+use super::sinks::{NodeSink, StoreSink};
 use super::{Node, blocks, check_data_dir, settling};
 use crate::config::Config;
 use crate::{http, mining};

@@ -27,8 +27,8 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 
 pub use error::{FetchError, SourceError, SourceFailure};
 pub(crate) use http::{answer_of, builder as http_client, read_limited, transport_error};
-pub use source::{Source, SourceUrlError};
 pub(crate) use source::write_without_credentials;
+pub use source::{Source, SourceUrlError};
 
 use self::{http::Client, order::Order};
 use crate::{

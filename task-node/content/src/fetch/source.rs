@@ -28,7 +28,9 @@ pub enum SourceUrlError {
     #[error("a source is a base URL without ? and #")]
     NotABase,
     /// A place for the CID elsewhere than before a host name.
-    #[error("{{cid}} stands before a host name and without a path, as in https://{{cid}}.ipfs.gateway.example")]
+    #[error(
+        "{{cid}} stands before a host name and without a path, as in https://{{cid}}.ipfs.gateway.example"
+    )]
     CidPlace,
 }
 
@@ -123,7 +125,9 @@ impl FromStr for Source {
         }
         let before = text.split(CID_LABEL).next().unwrap_or_default();
         let host = base.domain().unwrap_or_default().to_owned();
-        if !(before.ends_with("://") || before.ends_with('@')) || host.is_empty() || base.path() != "/"
+        if !(before.ends_with("://") || before.ends_with('@'))
+            || host.is_empty()
+            || base.path() != "/"
         {
             return Err(SourceUrlError::CidPlace);
         }
@@ -190,7 +194,9 @@ mod tests {
     #[test]
     fn a_cid_can_be_a_host_name() {
         let cid = *Block::new(Codec::Raw, &b"x"[..]).unwrap().cid();
-        let source: Source = "https://u:secret@{cid}.ipfs.a.example:444/".parse().unwrap();
+        let source: Source = "https://u:secret@{cid}.ipfs.a.example:444/"
+            .parse()
+            .unwrap();
         assert_eq!(
             source.url(&cid, Format::Car).unwrap().as_str(),
             format!("https://u:secret@{cid}.ipfs.a.example:444/?format=car")

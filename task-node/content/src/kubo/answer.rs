@@ -108,7 +108,9 @@ fn complain(answer: &mut ImportAnswer, text: &str) {
 /// [`UnreadableAnswer`].
 pub fn is_pinned(bytes: &[u8], cid: &Cid) -> Result<bool, UnreadableAnswer> {
     // In whatever base it writes them.
-    let is_it = |name: &str| name.len() <= MAX_CID_CHARS && Cid::try_from(name).is_ok_and(|named| named == *cid);
+    let is_it = |name: &str| {
+        name.len() <= MAX_CID_CHARS && Cid::try_from(name).is_ok_and(|named| named == *cid)
+    };
     let mut pinned = false;
     for line in serde_json::Deserializer::from_slice(bytes).into_iter::<Pins>() {
         let keys = line.map_err(|_| UnreadableAnswer)?.keys;

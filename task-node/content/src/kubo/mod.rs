@@ -97,11 +97,7 @@ impl KuboRpc {
     /// [`KuboError::Answer`], [`KuboError::Unreadable`].
     pub async fn is_pinned(&self, cid: &Cid) -> Result<bool, KuboError> {
         let command = "pin/ls";
-        let arguments = [
-            ("arg", &*cid.to_string()),
-            ("type", "recursive"),
-            CID_BASE,
-        ];
+        let arguments = [("arg", &*cid.to_string()), ("type", "recursive"), CID_BASE];
         match ask(self.command(command, &arguments), QUESTION).await {
             Ok(bytes) => {
                 answer::is_pinned(&bytes, cid).map_err(|_| KuboError::Unreadable { command })
@@ -168,12 +164,14 @@ impl KuboRpc {
             .command(command, &[("pin-roots", "true"), CID_BASE])
             .multipart(multipart::Form::new().part("file", car));
         let outcome = ask(request, IMPORT).await;
-        let own_fault = own_fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let own_fault = own_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(error) = own_fault {
             return Err(KuboError::Local(error));
         }
-        let answer =
-            answer::import(&outcome?).map_err(|_| KuboError::Unreadable { command })?;
+        let answer = answer::import(&outcome?).map_err(|_| KuboError::Unreadable { command })?;
         if let Some(reason) = answer.complaint {
             return Err(KuboError::NotPinned { cid: root, reason });
         }

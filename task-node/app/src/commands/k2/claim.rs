@@ -94,10 +94,7 @@ pub(crate) fn parse_sources(urls: &[String]) -> anyhow::Result<Vec<Source>> {
 }
 
 /// Fetches a reward list; every block is hashed on arrival.
-pub(crate) async fn fetch_list(
-    sources: Vec<Source>,
-    cid: &cid::Cid,
-) -> anyhow::Result<RewardList> {
+pub(crate) async fn fetch_list(sources: Vec<Source>, cid: &cid::Cid) -> anyhow::Result<RewardList> {
     let fetcher = Fetcher::new(
         sources,
         Arc::new(MemoryStore::default()),
