@@ -116,12 +116,11 @@ impl FromStr for Source {
         if base.query().is_some() || base.fragment().is_some() {
             return Err(SourceUrlError::NotABase);
         }
+        if with_label.contains("{cid}") {
+            return Err(SourceUrlError::CidPlace);
+        }
         if !is_subdomain {
-            return if text.contains("{cid}") {
-                Err(SourceUrlError::CidPlace)
-            } else {
-                Ok(Self(Kind::Path(base)))
-            };
+            return Ok(Self(Kind::Path(base)));
         }
         let before = text.split(CID_LABEL).next().unwrap_or_default();
         let host = base.domain().unwrap_or_default().to_owned();
