@@ -149,6 +149,32 @@ use_web3() {
     touch "$ORCAPOOL_WEB3/complete"
 }
 
+# Fetches an IPFS node with Kubo's RPC API, js-ipfs, exactly as tests/ipfs/package-lock.json names it, and exports the folder with
+# its node_modules as ORCAPOOL_IPFS_NODE. (Kubo itself comes from no package registry.)
+use_ipfs() {
+    local wanted=$ROOT/tests/ipfs how="Install Node.js 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)."
+    need node "It runs the IPFS node of the tests. $how"
+    if [[ -n ${ORCAPOOL_IPFS_NODE:-} ]]; then
+        [[ -x $ORCAPOOL_IPFS_NODE/node_modules/.bin/jsipfs ]] ||
+            die "no node_modules/.bin/jsipfs in ORCAPOOL_IPFS_NODE=$ORCAPOOL_IPFS_NODE" "Unset it, or run \`npm ci\` there with the files of $wanted."
+        export ORCAPOOL_IPFS_NODE
+        return
+    fi
+    ORCAPOOL_IPFS_NODE=$ORCAPOOL_CACHE/ipfs-$(cat "$wanted"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
+    export ORCAPOOL_IPFS_NODE
+    only_one "$ORCAPOOL_IPFS_NODE.lock"
+    [[ ! -e $ORCAPOOL_IPFS_NODE/complete ]] || return 0
+    need npm "$how"
+    rm -rf "$ORCAPOOL_IPFS_NODE"
+    mkdir -p "$ORCAPOOL_IPFS_NODE"
+    cp "$wanted"/package{,-lock}.json "$ORCAPOOL_IPFS_NODE"
+    log "fetching js-ipfs (300 MB unpacked, some minutes)"
+    # Without scripts, no package runs anything of its own here; without optional ones, no browser comes along.
+    (cd "$ORCAPOOL_IPFS_NODE" && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error --cache "$ORCAPOOL_CACHE/npm") >&2 ||
+        die "npm could not fetch the IPFS node" "The registry of npm must be reachable, once."
+    touch "$ORCAPOOL_IPFS_NODE/complete"
+}
+
 # Copies orca-config to the cache and fetches there the packages that its package-lock.json names, so that nothing is written into
 # the clone; sets ORCAPOOL_ORCA to the folder. Fails, with the reason in ORCA_MISSING, where there is no node or npm.
 use_orca() {

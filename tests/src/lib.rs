@@ -3,9 +3,11 @@
 
 pub mod custodians;
 pub mod devnet;
+mod ipfs_node;
 mod pool;
 mod stratum_client;
 
+pub use ipfs_node::IpfsNode;
 pub use pool::{PoolOptions, TestNode, TestPool, orcapool_binary};
 pub use stratum_client::{Answer, StratumClient};
 

@@ -124,6 +124,7 @@ impl TestPool {
                  [stratum]\nlisten = [\"{stratum}\"]\nstart_difficulty = {difficulty:?}\nmin_difficulty = {difficulty:?}\n\
                  [http]\nlisten = \"{http}\"\n\
                  [content]\ngateways = [{gateways}]\ntimeout_seconds = 10\n\
+                 [ipfs]\ngateways = []\n\
                  [miner]\nthreads = {threads}\nmax_hash_rate = 400000\n",
                 data = node_dir.join("data").display(),
                 rpc = bitcoind.rpc_port(),
@@ -270,7 +271,8 @@ impl TestNode {
     }
 }
 
-fn free_port() -> anyhow::Result<SocketAddr> {
+/// A loopback port that is free now.
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -6,8 +6,9 @@
 //! 1. [`dag_cbor`] turns serde types into canonical blocks and back; two spellings of one value cannot both be read.
 //! 2. A [`BlockStore`] keeps blocks; [`DirStore`] does so on disk and survives a kill at any moment.
 //! 3. [`dag`] walks from a root within [`DagLimits`]; [`car`] moves a whole DAG as one CARv1 stream.
-//! 4. A [`Fetcher`] gets what is missing from other nodes and trustless gateways; [`gateway`] is what this node needs
-//!    to answer as one itself.
+//! 4. A [`Fetcher`] gets what is missing from other nodes, trustless gateways and IPFS nodes; [`gateway`] is what this
+//!    node needs to answer as one itself.
+//! 5. [`KuboRpc`] has an IPFS node of the operator's pin what this node seals.
 //!
 //! Nothing from outside is believed before it is hashed, and nothing is read past a limit given by the caller.
 
@@ -17,6 +18,7 @@ pub mod dag;
 pub mod dag_cbor;
 pub mod fetch;
 pub mod gateway;
+pub mod kubo;
 pub mod store;
 
 pub use block::{Block, BlockError, Codec, MAX_BLOCK_BYTES, parse_cid};
@@ -24,4 +26,5 @@ pub use cid::Cid;
 pub use dag::{DagError, DagLimits, DagViolation};
 pub use fetch::{DagReport, FetchError, FetchOptions, Fetcher, Source};
 pub use gateway::Format;
+pub use kubo::{KuboError, KuboRpc};
 pub use store::{BlockStore, DirStore, MemoryStore, StoreError};

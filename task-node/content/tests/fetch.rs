@@ -48,6 +48,8 @@ enum Manner {
     Status(u16),
     /// On to this URL with the same path and query.
     Redirects(String),
+    /// This gzip file as the body of everything, named as its encoding.
+    Gzip,
 }
 
 struct Server {
@@ -151,6 +153,10 @@ async fn answer(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
         Manner::Redirects(to) => HttpResponse::Found()
             .insert_header((header::LOCATION, format!("{to}{}", request.uri())))
             .finish(),
+        Manner::Gzip => HttpResponse::Ok()
+            .insert_header((header::CONTENT_ENCODING, "gzip"))
+            .insert_header((header::CONTENT_TYPE, "application/vnd.ipld.raw"))
+            .body(GZIP),
         honest => {
             let path = request.path().strip_prefix("/ipfs/").unwrap();
             serve(honest, &state.store, &parse_cid(path).unwrap(), format).await
@@ -599,6 +605,59 @@ async fn invalid_is_not_unavailable() {
         error,
         FetchError::Invalid(DagViolation::Root { .. })
     ));
+}
+
+/// Each level links the one below twice: 2^60 paths over 61 blocks. The depth is refused; what is allowed is visited once.
+#[tokio::test]
+async fn a_dag_of_repeated_links_is_no_bomb() {
+    let mut below = leaf("end");
+    let mut blocks = vec![below.clone()];
+    for _ in 0..60 {
+        below = dag_cbor::encode(&vec![*below.cid(); 2]).unwrap();
+        blocks.push(below.clone());
+    }
+    let server = Server::start(Manner::Honest, &blocks);
+    let error = fetcher(&[&server])
+        .fetch_dag(below.cid(), LIMITS)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FetchError::Invalid(DagViolation::TooDeep { .. })),
+        "{error}"
+    );
+    let deep = DagLimits {
+        max_depth: 64,
+        ..LIMITS
+    };
+    for manner in [Manner::Honest, Manner::RawOnly] {
+        let server = Server::start(manner, &blocks);
+        let report = fetcher(&[&server]).fetch_dag(below.cid(), deep).await;
+        assert_eq!(report.unwrap().blocks, 61);
+        assert!(server.requests() <= 63, "{}", server.requests());
+    }
+}
+
+/// A root that links one chunk twenty thousand times.
+#[tokio::test]
+async fn a_block_of_the_same_link_over_and_over_is_no_bomb() {
+    let chunk = leaf("chunk");
+    let root = dag_cbor::encode(&vec![*chunk.cid(); 20_000]).unwrap();
+    let server = Server::start(Manner::RawOnly, &[root.clone(), chunk]);
+    let report = fetcher(&[&server]).fetch_dag(root.cid(), LIMITS).await;
+    assert_eq!(report.unwrap().blocks, 2);
+    assert_eq!(server.requests(), 2);
+}
+
+/// 10 kB of zeros as gzip.
+const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xed\xc1\x01\x0d\x00\x00\x00\xc2\xa0\xf7\x4f\x6d\x0e\x37\xa0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x37\x03\x9a\xde\x1d\x27\x00\x28\x00\x00";
+
+/// Nothing is unpacked, whatever the header says: what is hashed is what was sent, and no more of it is kept.
+#[tokio::test]
+async fn a_gzip_bomb_is_not_unpacked() {
+    let block = leaf(GZIP);
+    let server = Server::start(Manner::Gzip, std::slice::from_ref(&block));
+    let fetched = fetcher(&[&server]).fetch_block(block.cid()).await;
+    assert_eq!(fetched.unwrap(), block);
 }
 
 #[tokio::test]

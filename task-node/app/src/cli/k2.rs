@@ -111,7 +111,7 @@ pub enum K2Command {
         /// Earned as what; both by default.
         #[arg(long, value_enum)]
         role: Option<RoleArg>,
-        /// Task nodes or IPFS gateways to fetch the list from; `content.gateways` by default.
+        /// Task nodes or IPFS gateways to fetch the list from; `content.gateways` and those of `[ipfs]` by default.
         #[arg(long, value_name = "URL")]
         from: Vec<String>,
     },

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use chain::zmq::check_node;
 use chain::{BitcoinNode, RpcNode, ZmqCheck};
+use content::fetch::SourceError;
+use content::{KuboError, KuboRpc};
 use futures::future::join_all;
 use serde::Serialize;
 
 use super::{configuration, healthcheck, output};
 use crate::cli::ConfigArgs;
-use crate::config::Config;
+use crate::config::{Config, ContentSettings};
 
 /// How long a peer may take to answer.
 const PEER_PATIENCE: Duration = Duration::from_secs(5);
@@ -129,7 +131,8 @@ async fn examine(config: &Config) -> Vec<Finding> {
             }
         }
     }
-    findings.extend(peers(&config.gateways).await);
+    findings.extend(ipfs_node(&config.content).await);
+    findings.extend(peers(&config.content).await);
     findings
 }
 
@@ -212,13 +215,49 @@ async fn bitcoin_node(part: &str, node: &dyn BitcoinNode, findings: &mut Vec<Fin
     }
 }
 
-async fn peers(gateways: &[String]) -> Vec<Finding> {
-    if gateways.is_empty() {
-        return vec![Finding::new(
+/// The IPFS node that pins this node's bundles. Without it the pool goes on, so trouble with it is a warning.
+async fn ipfs_node(settings: &ContentSettings) -> Option<Finding> {
+    let part = "ipfs node";
+    let rpc = match settings.rpc() {
+        Ok(rpc) => KuboRpc::new(rpc?),
+        Err(error) => return Some(Finding::new(part, Outcome::Problem, format!("{error:#}"))),
+    };
+    let rpc = match rpc {
+        Ok(rpc) => rpc,
+        Err(error) => return Some(Finding::new(part, Outcome::Problem, error.to_string())),
+    };
+    let place = rpc.endpoint().to_string();
+    let answer = tokio::time::timeout(PEER_PATIENCE, rpc.version()).await;
+    let (outcome, message) = match answer {
+        Ok(Ok(version)) => (
+            Outcome::Ok,
+            format!("{place} answers, version {}", version.version),
+        ),
+        Ok(Err(KuboError::Answer(SourceError::Status(401 | 403)))) => (
+            Outcome::Warning,
+            format!("{place} does not let this node in: give its credentials in ipfs.auth_file"),
+        ),
+        Ok(Err(error)) => (
+            Outcome::Warning,
+            format!("{place}: {error}; bundles are not pinned, only served from here"),
+        ),
+        Err(_) => (
+            Outcome::Warning,
+            format!("{place} does not answer; bundles are not pinned, only served from here"),
+        ),
+    };
+    Some(Finding::new(part, outcome, message))
+}
+
+async fn peers(settings: &ContentSettings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if settings.gateways.is_empty() {
+        findings.push(Finding::new(
             "peers",
             Outcome::Warning,
-            "content.gateways is empty: this node can audit nothing it does not hold; list the other nodes' URLs or IPFS gateways",
-        )];
+            "content.gateways is empty: bundles of others come only from IPFS, where their operators put them there; \
+             list the other nodes' URLs",
+        ));
     }
     let client = chain::tls::client_config()
         .map_err(anyhow::Error::new)
@@ -231,25 +270,29 @@ async fn peers(gateways: &[String]) -> Vec<Finding> {
     let client = match client {
         Ok(client) => client,
         Err(error) => {
-            return vec![Finding::new(
-                "peers",
-                Outcome::Problem,
-                format!("cannot be asked: {error:#}"),
-            )];
+            let message = format!("cannot be asked: {error:#}");
+            findings.push(Finding::new("peers", Outcome::Problem, message));
+            return findings;
         }
     };
-    join_all(gateways.iter().map(|url| {
-        let request = client.get(url).send();
-        async move {
+    let named = settings.gateways.iter().map(|source| ("peer", source));
+    let public = settings.public_gateways.iter();
+    let sources = named.chain(public.map(|source| ("gateway", source)));
+    let asked = sources.filter_map(|(kind, source)| {
+        let request = client.get(source.probe_url()?).send();
+        Some(async move {
+            let part = format!("{kind} {source}");
             match request.await {
-                Ok(_) => Finding::new(format!("peer {url}"), Outcome::Ok, "answers"),
+                // Whatever it says of a CID without content, somebody is there.
+                Ok(_) => Finding::new(part, Outcome::Ok, "answers"),
                 Err(error) => Finding::new(
-                    format!("peer {url}"),
+                    part,
                     Outcome::Warning,
                     format!("does not answer: {}", error.without_url()),
                 ),
             }
-        }
-    }))
-    .await
+        })
+    });
+    findings.extend(join_all(asked).await);
+    findings
 }

@@ -12,7 +12,7 @@ use super::raw::RawConfig;
 const ENV_PREFIX: &str = "ORCAPOOL_";
 /// Variables with the prefix that are not configuration keys: the devnet's bitcoind and K2 program, the file itself, the
 /// scripts' cache, and what the tests are told.
-const NOT_CONFIGURATION: [&str; 14] = [
+const NOT_CONFIGURATION: [&str; 15] = [
     "BASE",
     "BIN",
     "BITCOIND",
@@ -22,6 +22,7 @@ const NOT_CONFIGURATION: [&str; 14] = [
     "ELECTRUMX",
     "FAULT_AT",
     "FAULT_LIST",
+    "IPFS_NODE",
     "K2_PROGRAM",
     "ORCA",
     "SBF_SELFTEST",

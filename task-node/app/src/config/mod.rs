@@ -2,12 +2,14 @@
 //!
 //! Nothing behind this module sees a string it would have to check again.
 
+pub mod content;
 mod custody;
 mod load;
 mod parsed;
 pub mod raw;
 mod show;
 
+pub use content::ContentSettings;
 pub use custody::CustodySettings;
 pub use load::{LoadError, load, nearest};
 pub use parsed::{

@@ -11,6 +11,7 @@ use pow::{ShareDifficulty, Work};
 use rounds::{PoolRules, RulesParts};
 use work::{K2Address, PayoutScript, PoolTag, TaskId};
 
+use super::content::{self, ContentSettings};
 use super::raw::{RawBitcoinNode, RawConfig};
 use crate::http::ControlAccess;
 
@@ -102,10 +103,8 @@ pub struct Config {
     pub stratum: StratumSettings,
     /// The HTTP server.
     pub http: HttpSettings,
-    /// Other nodes and gateways.
-    pub gateways: Vec<String>,
-    /// How long one of them may take.
-    pub gateway_timeout: Duration,
+    /// Whom to ask for blocks, and which IPFS node pins.
+    pub content: ContentSettings,
     /// The built-in miner, if it is on.
     pub miner: Option<MinerSettings>,
     /// How log lines look.
@@ -168,8 +167,8 @@ pub struct K2Settings {
     pub bitcoin_nodes: Vec<RpcOptions>,
     /// Custody, if it is configured.
     pub payout: Option<PayoutScript>,
-    /// Other nodes and gateways.
-    pub gateways: Vec<String>,
+    /// Whom to ask for blocks.
+    pub content: ContentSettings,
 }
 
 impl TryFrom<&RawConfig> for K2Settings {
@@ -210,7 +209,7 @@ fn parse_k2(raw: &RawConfig, complaints: &mut Complaints) -> Option<K2Settings> 
         network,
         bitcoin_nodes,
         payout,
-        gateways: raw.content.gateways.clone(),
+        content: content::parse(raw, complaints),
     })
 }
 
@@ -290,21 +289,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
             "http.listen: port 3004 belongs to the Orca sidecar".to_owned()
         });
     }
-    let gateways = raw
-        .content
-        .gateways
-        .iter()
-        .map(|url| url.trim_end_matches('/').to_owned())
-        .collect::<Vec<_>>();
-    for url in &gateways {
-        complaints.require(
-            url.starts_with("http://") || url.starts_with("https://"),
-            || format!("content.gateways: `{url}` is not an http:// or https:// URL"),
-        );
-    }
-    complaints.require((1..=3600).contains(&raw.content.timeout_seconds), || {
-        "content.timeout_seconds must be 1 to 3600".to_owned()
-    });
+    let content = content::parse(raw, complaints);
     let pool_tag = complaints.check("payout.tag", PoolTag::new(raw.payout.tag.as_bytes()));
     let program = complaints.check("k2.program", raw.k2.program.parse::<K2Address>());
     let log_format = match raw.log.format.as_str() {
@@ -419,8 +404,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
                 ControlAccess::Loopback
             },
         },
-        gateways,
-        gateway_timeout: Duration::from_secs(raw.content.timeout_seconds),
+        content,
         miner,
         log_format: log_format?,
         log_level: raw.log.level.clone(),

@@ -30,6 +30,8 @@ pub struct RawConfig {
     pub http: RawHttp,
     /// Where bundles of other nodes are fetched.
     pub content: RawContent,
+    /// The IPFS network.
+    pub ipfs: RawIpfs,
     /// The built-in miner.
     pub miner: RawMiner,
     /// The log.
@@ -50,6 +52,7 @@ impl Default for RawConfig {
             stratum: RawStratum::default(),
             http: RawHttp::default(),
             content: RawContent::default(),
+            ipfs: RawIpfs::default(),
             miner: RawMiner::default(),
             log: RawLog::default(),
         }
@@ -312,6 +315,19 @@ impl Default for RawContent {
             timeout_seconds: 60,
         }
     }
+}
+
+/// `[ipfs]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawIpfs {
+    /// Kubo's RPC API (`http://127.0.0.1:5001`), which pins this node's bundles and is asked for others'; empty is none.
+    pub rpc: String,
+    /// File with its credentials, `bearer:TOKEN` or `basic:USER:PASSWORD`.
+    pub auth_file: Option<PathBuf>,
+    /// Public gateways, asked after `content.gateways`; those that Koii's own programs ask by default, none on regtest.
+    /// `https://{cid}.ipfs.gateway.example` has the CID as host name.
+    pub gateways: Option<Vec<String>>,
 }
 
 /// `[miner]`

@@ -5,7 +5,8 @@ use super::raw::RawConfig;
 /// What stands in place of a secret.
 const REDACTED: &str = "<redacted>";
 
-/// A copy without secrets: passwords, and credentials inside URLs.
+/// A copy without secrets: passwords, and credentials inside URLs. What is there by default only on some networks is filled
+/// in.
 #[must_use]
 pub fn redacted(config: &RawConfig) -> RawConfig {
     let mut config = config.clone();
@@ -16,9 +17,12 @@ pub fn redacted(config: &RawConfig) -> RawConfig {
         node.url = without_credentials(&node.url);
     }
     config.custody.url = without_credentials(&config.custody.url);
-    for gateway in &mut config.content.gateways {
+    config.ipfs.rpc = without_credentials(&config.ipfs.rpc);
+    let mut public = config.ipfs.effective_gateways(&config.bitcoin.network);
+    for gateway in config.content.gateways.iter_mut().chain(&mut public) {
         *gateway = without_credentials(gateway);
     }
+    config.ipfs.gateways = Some(public);
     config
 }
 
@@ -53,6 +57,8 @@ mod tests {
             .content
             .gateways
             .push("https://token:hunter2@gateway.example/a@b".to_owned());
+        config.ipfs.rpc = "http://token:hunter2@127.0.0.1:5001".to_owned();
+        config.ipfs.gateways = Some(vec!["https://u:hunter2@{cid}.example".to_owned()]);
         config.custody.url = "https://token:hunter2@esplora.example/api".to_owned();
         let shown = format!("{:?}", redacted(&config));
         assert!(!shown.contains("hunter2"), "{shown}");

@@ -374,6 +374,8 @@ impl Plan {
                     ("timeout_seconds", Value::Integer(10)),
                 ]),
             ),
+            // A private chain's bundles are nowhere in the world, on a signet either.
+            ("ipfs", table(vec![("gateways", Value::Array(Vec::new()))])),
             (
                 "miner",
                 table(vec![

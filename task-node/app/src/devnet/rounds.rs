@@ -17,7 +17,7 @@ use super::orca::Submission;
 use super::report::{Earned, K2Report, Payment, RedemptionReport, Report, RoundReport, progress};
 use super::say;
 use crate::cli::DevnetArgs;
-use crate::commands::k2::{fetch_list, settlement};
+use crate::commands::k2::{fetch_list, parse_sources, settlement};
 
 /// Blocks after which every coinbase mined before is mature.
 const MATURITY: u32 = 100;
@@ -181,7 +181,7 @@ async fn list(
     nodes: &[String],
 ) -> anyhow::Result<RewardList> {
     let cid = settlement.list.as_deref().context("no list")?.parse()?;
-    fetch_list(nodes, &cid).await
+    fetch_list(parse_sources(nodes)?, &cid).await
 }
 
 async fn close(

@@ -9,6 +9,8 @@ mod blocks;
 mod data_dir;
 mod distribution;
 mod feed;
+mod pin_book;
+mod pinning;
 mod rewards;
 mod rounds;
 mod settlement;
@@ -27,17 +29,19 @@ use content::{BlockStore, DagLimits};
 use k2_interface::Role;
 use store::ShareStore;
 use stratum::Server;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 
 pub use data_dir::check_data_dir;
 pub use settlement::Settled;
 pub use start::{open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run};
 pub use views::{
-    AuditView, BlockView, ClaimView, DistributionView, EarnedView, Health, MaturedBlockView,
-    RejectedView, RewardView, RewardsView, RoundView, SettlementView, Stats, WorkerView,
+    AuditView, BlockView, ClaimView, DistributionView, EarnedView, Health, IpfsView,
+    MaturedBlockView, RejectedView, RewardView, RewardsView, RoundView, SettlementView, Stats,
+    WorkerView,
 };
 
 use crate::refusal::Refusal;
+use pinning::PinStatus;
 use settlement::Settling;
 
 /// A running node.
@@ -62,6 +66,10 @@ pub struct Node {
     settling: Mutex<Settling>,
     /// Rounds may have become ready to be settled.
     settle_soon: Notify,
+    /// How the IPFS node does; `None` without one.
+    pins: watch::Receiver<Option<PinStatus>>,
+    /// There may be something new to pin.
+    pin_soon: Notify,
 }
 
 impl Node {

@@ -104,6 +104,7 @@ impl Node {
             .submission(round, &mark)
             .await?
             .ok_or_else(not_ours)?;
+        self.pin_soon.notify_one();
         Ok(SubmissionView {
             cid: seal.cid,
             shares: seal.shares,

@@ -224,6 +224,7 @@ impl Node {
         // The list first: a settled round without its list would be one that nobody can claim.
         self.serve(encoded.as_ref()).await?;
         let _ = self.store.set_settlement(round, bytes).await?;
+        self.pin_soon.notify_one();
         let record = settled.settlement.distribution().record();
         tracing::info!(
             %round,
@@ -237,7 +238,10 @@ impl Node {
     }
 
     /// A settled round, from memory if it is the newest one.
-    async fn settled(&self, round: RoundNumber) -> Result<Option<Arc<Settled>>, Refusal> {
+    pub(super) async fn settled(
+        &self,
+        round: RoundNumber,
+    ) -> Result<Option<Arc<Settled>>, Refusal> {
         if let Some(newest) = &self.settling.lock().await.newest
             && newest.settlement.round() == round
         {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::web;
 use anyhow::Context as _;
 use chain::{BitcoinNode, FailoverNode, FailoverOptions, RpcNode, WatcherOptions, watcher};
-use content::{BlockStore, DirStore, FetchOptions, Fetcher, Source};
+use content::{BlockStore, DirStore, FetchOptions, Fetcher, KuboRpc};
 use rounds::{Auditor, RoundKeeper};
 use store::{Identity, ShareStore, SqliteStore};
 use stratum::{
@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
+use super::pinning::{self, PinStatus};
 use super::sinks::{NodeSink, StoreSink};
 use super::{Node, blocks, check_data_dir, settling};
 use crate::config::Config;
@@ -74,25 +75,18 @@ pub fn open_blocks(config: &Config) -> anyhow::Result<DirStore> {
     Ok(DirStore::open(config.data_dir.join(BLOCKS_DIR))?)
 }
 
-/// A fetcher over the configured gateways that keeps what it fetches in `blocks`.
+/// A fetcher over the configured sources that keeps what it fetches in `blocks`.
 ///
 /// # Errors
-/// A gateway URL that is none.
+/// The IPFS node's credentials cannot be read.
 pub fn open_fetcher(config: &Config, blocks: Arc<dyn BlockStore>) -> anyhow::Result<Fetcher> {
-    let sources = config
-        .gateways
-        .iter()
-        .map(|url| url.parse::<Source>())
-        .collect::<Result<Vec<_>, _>>()
-        .context("content.gateways")?;
+    let timeout = config.content.timeout;
     let options = FetchOptions {
-        timeout: config.gateway_timeout,
-        idle_timeout: config
-            .gateway_timeout
-            .min(FetchOptions::default().idle_timeout),
+        timeout,
+        idle_timeout: timeout.min(FetchOptions::default().idle_timeout),
         ..FetchOptions::default()
     };
-    Ok(Fetcher::new(sources, blocks, options)?)
+    Ok(Fetcher::new(config.content.sources()?, blocks, options)?)
 }
 
 /// The configured Bitcoin nodes behind one, in order of preference, with the single ones for their ZMQ endpoints.
@@ -146,6 +140,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let found_dir = config.data_dir.join(FOUND_DIR);
     std::fs::create_dir_all(&found_dir)?;
     let fetcher = open_fetcher(&config, Arc::clone(&blocks))?;
+    let kubo = config.content.rpc()?.map(KuboRpc::new).transpose()?;
+    let (pin_status, pins) = watch::channel(kubo.as_ref().map(PinStatus::of));
     let (bitcoin, watcher_options) = open_bitcoin(&config)?;
     let _monitor = bitcoin.spawn_monitor(stop.clone());
     let chain: Arc<dyn BitcoinNode> = Arc::clone(&bitcoin) as Arc<dyn BitcoinNode>;
@@ -242,8 +238,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         heavy: Mutex::new(()),
         settling: Mutex::default(),
         settle_soon: Notify::new(),
+        pins,
+        pin_soon: Notify::new(),
     });
     tasks.spawn(settling::follow(Arc::clone(&node), stop.clone()));
+    if let Some(kubo) = kubo {
+        let pinning = pinning::follow(Arc::clone(&node), kubo, pin_status, stop.clone());
+        tasks.spawn(pinning);
+    }
     let http = http::serve(http_listener, web::Data::from(node), config.http.control)?;
     let handle = http.handle();
     tracing::info!(address = %config.http.listen, "HTTP listens");

@@ -3,6 +3,7 @@
 use pow::ShareDifficulty;
 use store::{BlockStatus, StoreError};
 
+use super::pinning::PinStatus;
 use super::{AuditView, BlockView, Node, RejectedView, RoundView, Stats, WorkerView};
 use work::RoundNumber;
 
@@ -77,6 +78,7 @@ impl Node {
                 })
                 .collect(),
             settled_round: settled.map(RoundNumber::get),
+            ipfs: self.pins.borrow().as_ref().map(PinStatus::view),
         })
     }
 

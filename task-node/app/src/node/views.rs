@@ -44,6 +44,21 @@ pub struct Stats {
     pub blocks: Vec<BlockView>,
     /// The newest settled round: what was earned up to it is final. Absent before the first one.
     pub settled_round: Option<u64>,
+    /// The IPFS node that pins this node's bundles. Absent without one.
+    pub ipfs: Option<IpfsView>,
+}
+
+/// The operator's IPFS node, and what it pins for this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IpfsView {
+    /// Its RPC API, without credentials.
+    pub rpc: String,
+    /// Bundles and reward lists it pins, as far as this node has looked since it started.
+    pub pinned: u64,
+    /// Those that are still to be pinned.
+    pub waiting: u64,
+    /// Why the last attempt failed; absent while all is well.
+    pub error: Option<String>,
 }
 
 /// One worker seen since this node started.

@@ -61,6 +61,9 @@ pub enum SourceError {
     /// Another HTTP status than 200.
     #[error("answered HTTP {0}")]
     Status(u16),
+    /// The RPC API of an IPFS node could not do it, and says why.
+    #[error("says: {0}")]
+    Rpc(String),
     /// Too many redirects, or one to something else than HTTP, or from HTTPS down to HTTP.
     #[error("redirected too often or to a place that is not allowed")]
     Redirect,

@@ -18,6 +18,7 @@ use crate::{
     car::{self, CarError},
     dag::Frontier,
     gateway::Format,
+    kubo::answer,
     store::BlockStore,
 };
 
@@ -27,26 +28,31 @@ const MAX_REDIRECTS: usize = 4;
 /// Waiting longer for a connection than this means nobody is there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The longest failure of an RPC API looked at, in bytes.
+const MAX_FAILURE_BYTES: usize = 4 << 10;
+
 /// An HTTP client for sources. Clones share its connections.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    http: reqwest::Client,
+    gateways: reqwest::Client,
+    /// Follows no redirects: a command goes nowhere but to the operator's own IPFS node.
+    rpc: reqwest::Client,
     timeout: Duration,
 }
 
 impl Client {
     pub(super) fn new(options: &FetchOptions) -> Result<Self, FetchError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client_config(tls::roots())?)
-            .user_agent(concat!("orcapool/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
-            .read_timeout(options.idle_timeout)
-            .redirect(Policy::custom(redirect))
-            .referer(false)
-            .build()
-            .map_err(|error| FetchError::Setup(describe(error)))?;
+        let build = |policy| {
+            builder()?
+                .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
+                .read_timeout(options.idle_timeout)
+                .redirect(policy)
+                .build()
+                .map_err(|error| FetchError::Setup(describe(error)))
+        };
         Ok(Self {
-            http,
+            gateways: build(Policy::custom(redirect))?,
+            rpc: build(Policy::none())?,
             timeout: options.timeout,
         })
     }
@@ -110,19 +116,50 @@ impl Client {
         cid: &Cid,
         format: Format,
     ) -> Result<Response, SourceError> {
-        let response = self
-            .http
-            .get(source.url(cid, format))
-            .header(ACCEPT, format.media_type())
-            .send()
-            .await
-            .map_err(transport_error)?;
-        match response.status().as_u16() {
-            200 => Ok(response),
-            status @ (404 | 410) => Err(SourceError::NotFound(status)),
-            300..=399 => Err(SourceError::Redirect),
-            status => Err(SourceError::Status(status)),
+        if let Some(endpoint) = source.as_kubo() {
+            let command = match format {
+                Format::Raw => "block/get",
+                Format::Car => "dag/export",
+            };
+            let request = endpoint.command(&self.rpc, command, &[("arg", &cid.to_string())]);
+            return answer_of(request.send().await.map_err(transport_error)?).await;
         }
+        // Every other source has one.
+        let url = source.url(cid, format).ok_or(SourceError::NotFound(404))?;
+        let request = self.gateways.get(url).header(ACCEPT, format.media_type());
+        let response = request.send().await.map_err(transport_error)?;
+        check_status(&response)?;
+        Ok(response)
+    }
+}
+
+/// What all clients have in common: whom they trust, who they say they are, and how long they knock. No `gzip` and the
+/// like: a compressed answer is not unpacked, so it cannot be a bomb.
+pub(crate) fn builder() -> Result<reqwest::ClientBuilder, FetchError> {
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config(tls::roots())?)
+        .user_agent(concat!("orcapool/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .referer(false))
+}
+
+fn check_status(response: &Response) -> Result<(), SourceError> {
+    match response.status().as_u16() {
+        200 => Ok(()),
+        status @ (404 | 410) => Err(SourceError::NotFound(status)),
+        300..=399 => Err(SourceError::Redirect),
+        status => Err(SourceError::Status(status)),
+    }
+}
+
+/// The answer of an RPC API, if it did what it was told. Otherwise its own words, where it has some.
+pub(crate) async fn answer_of(response: Response) -> Result<Response, SourceError> {
+    let Err(error) = check_status(&response) else {
+        return Ok(response);
+    };
+    match read_limited(response, MAX_FAILURE_BYTES).await {
+        Ok(bytes) => Err(answer::failure(&bytes).map_or(error, SourceError::Rpc)),
+        Err(_) => Err(error),
     }
 }
 
@@ -162,7 +199,7 @@ fn body(response: Response) -> impl Stream<Item = Result<Bytes, SourceError>> {
 }
 
 /// The whole body, given up at the first byte too many. `Content-Length` only ever shortens the work.
-async fn read_limited(response: Response, limit: usize) -> Result<Bytes, SourceError> {
+pub(crate) async fn read_limited(response: Response, limit: usize) -> Result<Bytes, SourceError> {
     let claimed = response.content_length().unwrap_or(0);
     if usize::try_from(claimed).map_or(true, |length| length > limit) {
         return Err(SourceError::TooLarge { limit });
@@ -178,7 +215,7 @@ async fn read_limited(response: Response, limit: usize) -> Result<Bytes, SourceE
     Ok(bytes.freeze())
 }
 
-fn transport_error(error: reqwest::Error) -> SourceError {
+pub(crate) fn transport_error(error: reqwest::Error) -> SourceError {
     if error.is_timeout() && !error.is_connect() {
         SourceError::Idle
     } else if error.is_redirect() {

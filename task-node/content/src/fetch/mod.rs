@@ -1,4 +1,4 @@
-//! Getting blocks this node lacks from other nodes and trustless gateways.
+//! Getting blocks this node lacks from other nodes, trustless gateways and the RPC API of an IPFS node.
 //!
 //! Sources are asked in the operator's order with hedging: the next one is asked as well as soon as the one before it
 //! fails or stays silent for [`FetchOptions::hedge_after`], and the first answer that hashes right wins. Racing all of
@@ -26,6 +26,8 @@ use cid::Cid;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
 pub use error::{FetchError, SourceError, SourceFailure};
+pub(crate) use http::{answer_of, builder as http_client, read_limited, transport_error};
+pub(crate) use source::write_without_credentials;
 pub use source::{Source, SourceUrlError};
 
 use self::{http::Client, order::Order};
@@ -313,4 +315,11 @@ impl DagJob<'_> {
             self.keep(&outcome?).await?;
         }
     }
+}
+
+/// A TLS client for tests of requests that are not sent.
+#[cfg(test)]
+pub(crate) fn tls_for_tests() -> rustls::ClientConfig {
+    #[allow(clippy::unwrap_used, reason = "a test's set-up")]
+    tls::client_config(tls::roots()).unwrap()
 }

@@ -74,9 +74,9 @@ async fn finalized_list(session: &Session, from: &[String]) -> anyhow::Result<Re
     );
     let cid = list_cid(&config.rewards.list).context("the list's CID")?;
     let sources = if from.is_empty() {
-        &session.settings.gateways
+        session.settings.content.sources()?
     } else {
-        from
+        parse_sources(from).context("--from")?
     };
     ensure!(
         !sources.is_empty(),
@@ -85,13 +85,16 @@ async fn finalized_list(session: &Session, from: &[String]) -> anyhow::Result<Re
     fetch_list(sources, &cid).await
 }
 
-/// Fetches a reward list; every block is hashed on arrival.
-pub(crate) async fn fetch_list(sources: &[String], cid: &cid::Cid) -> anyhow::Result<RewardList> {
-    let sources = sources
+/// Task nodes or gateways by their URLs.
+pub(crate) fn parse_sources(urls: &[String]) -> anyhow::Result<Vec<Source>> {
+    let sources = urls
         .iter()
-        .map(|url| url.trim_end_matches('/').parse::<Source>())
-        .collect::<Result<Vec<_>, _>>()
-        .context("--from")?;
+        .map(|url| url.trim_end_matches('/').parse::<Source>());
+    Ok(sources.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Fetches a reward list; every block is hashed on arrival.
+pub(crate) async fn fetch_list(sources: Vec<Source>, cid: &cid::Cid) -> anyhow::Result<RewardList> {
     let fetcher = Fetcher::new(
         sources,
         Arc::new(MemoryStore::default()),

@@ -27,7 +27,7 @@ use crate::cli::{K2Args, K2Command};
 use crate::config::LogFormat;
 use crate::logging;
 #[cfg(feature = "local-k2")]
-pub(crate) use claim::fetch_list;
+pub(crate) use claim::{fetch_list, parse_sources};
 use session::Session;
 pub(crate) use session::{bitcoin, client, read_keypair};
 
