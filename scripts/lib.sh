@@ -172,6 +172,23 @@ use_orca() {
     touch "$ORCAPOOL_ORCA/complete"
 }
 
+# Fetches the published Orca client, which the test in tests/orca-client drives a node with, into the cache; sets
+# ORCAPOOL_ORCA_CLIENT to the folder. After use_orca.
+use_orca_client() {
+    local from=$ROOT/tests/orca-client
+    [[ -z ${ORCAPOOL_ORCA_CLIENT:-} ]] || return 0
+    ORCAPOOL_ORCA_CLIENT=$ORCAPOOL_CACHE/orca-client-$(cat "$from"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
+    only_one "$ORCAPOOL_ORCA_CLIENT.lock"
+    [[ ! -e $ORCAPOOL_ORCA_CLIENT/complete ]] || return 0
+    rm -rf "$ORCAPOOL_ORCA_CLIENT"
+    mkdir -p "$ORCAPOOL_ORCA_CLIENT"
+    cp "$from"/package{,-lock}.json "$ORCAPOOL_ORCA_CLIENT"
+    log "fetching Koii's published Orca client (11 MB unpacked)"
+    (cd "$ORCAPOOL_ORCA_CLIENT" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --cache "$ORCAPOOL_CACHE/npm") >&2 ||
+        die "npm could not fetch Koii's Orca client" "The registry of npm must be reachable, once."
+    touch "$ORCAPOOL_ORCA_CLIENT/complete"
+}
+
 # only_one LOCK: waits until no other run works below this lock file. It is held until the script ends.
 only_one() {
     have flock || return 0
