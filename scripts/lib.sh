@@ -120,59 +120,69 @@ use_program() {
     fi
 }
 
-# Fetches the stock Solana client for JavaScript, exactly as k2-program/local/web3/package-lock.json names it, and exports
-# the folder with its node_modules as ORCAPOOL_WEB3.
-use_web3() {
-    local wanted=$ROOT/k2-program/local/web3 how="Install Node.js 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)."
-    need node "It runs the stock Solana client in the tests. $how"
+readonly NODE_NEEDED=20 HOW_NODE="Install Node.js 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)."
+
+# need_node WHY: ends unless node runs here, new enough.
+need_node() {
     local version
+    need node "$1 $HOW_NODE"
     version=$(node --version)
-    version_at_least "${version#v}" 20 || die "node $version is older than 20" "$how"
+    version_at_least "${version#v}" "$NODE_NEEDED" || die "node $version is older than $NODE_NEEDED" "$HOW_NODE"
+}
+
+# npm_cached VARIABLE NAME FROM WHAT [OPTION OF npm ci...]: exports as VARIABLE a folder of the cache with the node_modules that
+# FROM/package-lock.json names. WHAT is fetched is for people.
+npm_cached() {
+    local -n cached=$1
+    local from=$3 what=$4
+    cached=$ORCAPOOL_CACHE/$2-$(cat "$from"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
+    export "${1?}"
+    shift 4
+    only_one "$cached.lock"
+    [[ ! -e $cached/complete ]] || return 0
+    need npm "$HOW_NODE"
+    rm -rf "$cached"
+    mkdir -p "$cached"
+    cp "$from"/package{,-lock}.json "$cached"
+    log "fetching $what"
+    npm_ci "$cached" "$what" "$@"
+    touch "$cached/complete"
+}
+
+# npm_ci FOLDER WHAT [OPTION...]. Without scripts, no package runs anything of its own here.
+npm_ci() {
+    local folder=$1 what=$2
+    shift 2
+    (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --cache "$ORCAPOOL_CACHE/npm" "$@") >&2 ||
+        die "npm could not fetch $what" "The registry of npm must be reachable, once."
+}
+
+# The stock Solana client for JavaScript, as ORCAPOOL_WEB3.
+use_web3() {
+    local wanted=$ROOT/k2-program/local/web3
+    need_node "It runs the stock Solana client in the tests."
     if [[ -n ${ORCAPOOL_WEB3:-} ]]; then
         [[ -d $ORCAPOOL_WEB3/node_modules/@solana/web3.js ]] ||
             die "no node_modules/@solana/web3.js in ORCAPOOL_WEB3=$ORCAPOOL_WEB3" "Unset it, or run \`npm ci\` there with the files of $wanted."
         export ORCAPOOL_WEB3
-        return
+    else
+        # Their native parts are optional.
+        npm_cached ORCAPOOL_WEB3 web3 "$wanted" "@solana/web3.js and @solana/spl-token (41 MB unpacked)" --omit=optional
     fi
-    ORCAPOOL_WEB3=$ORCAPOOL_CACHE/web3-$(cat "$wanted"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
-    export ORCAPOOL_WEB3
-    only_one "$ORCAPOOL_WEB3.lock"
-    [[ ! -e $ORCAPOOL_WEB3/complete ]] || return 0
-    need npm "$how"
-    rm -rf "$ORCAPOOL_WEB3"
-    mkdir -p "$ORCAPOOL_WEB3"
-    cp "$wanted"/package{,-lock}.json "$ORCAPOOL_WEB3"
-    log "fetching @solana/web3.js and @solana/spl-token (41 MB unpacked)"
-    # Without scripts, no package runs anything of its own here; their native parts are optional.
-    (cd "$ORCAPOOL_WEB3" && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error) >&2 ||
-        die "npm could not fetch the Solana client" "The registry of npm must be reachable, once."
-    touch "$ORCAPOOL_WEB3/complete"
 }
 
-# Fetches an IPFS node with Kubo's RPC API, js-ipfs, exactly as tests/ipfs/package-lock.json names it, and exports the folder with
-# its node_modules as ORCAPOOL_IPFS_NODE. (Kubo itself comes from no package registry.)
+# An IPFS node with Kubo's RPC API, js-ipfs, as ORCAPOOL_IPFS_NODE. (Kubo itself comes from no package registry.)
 use_ipfs() {
-    local wanted=$ROOT/tests/ipfs how="Install Node.js 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)."
-    need node "It runs the IPFS node of the tests. $how"
+    local wanted=$ROOT/tests/ipfs
+    need_node "It runs the IPFS node of the tests."
     if [[ -n ${ORCAPOOL_IPFS_NODE:-} ]]; then
         [[ -x $ORCAPOOL_IPFS_NODE/node_modules/.bin/jsipfs ]] ||
             die "no node_modules/.bin/jsipfs in ORCAPOOL_IPFS_NODE=$ORCAPOOL_IPFS_NODE" "Unset it, or run \`npm ci\` there with the files of $wanted."
         export ORCAPOOL_IPFS_NODE
-        return
+    else
+        # Without optional ones, no browser comes along.
+        npm_cached ORCAPOOL_IPFS_NODE ipfs "$wanted" "js-ipfs (300 MB unpacked, some minutes)" --omit=optional
     fi
-    ORCAPOOL_IPFS_NODE=$ORCAPOOL_CACHE/ipfs-$(cat "$wanted"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
-    export ORCAPOOL_IPFS_NODE
-    only_one "$ORCAPOOL_IPFS_NODE.lock"
-    [[ ! -e $ORCAPOOL_IPFS_NODE/complete ]] || return 0
-    need npm "$how"
-    rm -rf "$ORCAPOOL_IPFS_NODE"
-    mkdir -p "$ORCAPOOL_IPFS_NODE"
-    cp "$wanted"/package{,-lock}.json "$ORCAPOOL_IPFS_NODE"
-    log "fetching js-ipfs (300 MB unpacked, some minutes)"
-    # Without scripts, no package runs anything of its own here; without optional ones, no browser comes along.
-    (cd "$ORCAPOOL_IPFS_NODE" && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error --cache "$ORCAPOOL_CACHE/npm") >&2 ||
-        die "npm could not fetch the IPFS node" "The registry of npm must be reachable, once."
-    touch "$ORCAPOOL_IPFS_NODE/complete"
 }
 
 # Copies orca-config to the cache and fetches there the packages that its package-lock.json names, so that nothing is written into
@@ -185,7 +195,7 @@ use_orca() {
     done
     version=$(node --version)
     # shellcheck disable=SC2034 # used by test
-    version_at_least "${version#v}" 20 || { ORCA_MISSING="node $version is older than 20"; return 1; }
+    version_at_least "${version#v}" "$NODE_NEEDED" || { ORCA_MISSING="node $version is older than $NODE_NEEDED"; return 1; }
     ORCAPOOL_ORCA=$ORCAPOOL_CACHE/orca-$(cat "$from"/package{,-lock}.json | cksum | cut -d ' ' -f 1)
     only_one "$ORCAPOOL_ORCA.lock"
     mkdir -p "$ORCAPOOL_ORCA"
@@ -193,9 +203,15 @@ use_orca() {
     tar -C "$from" --exclude=./node_modules --exclude=./dist -cf - . | tar -C "$ORCAPOOL_ORCA" -xf -
     [[ ! -e $ORCAPOOL_ORCA/complete ]] || return 0
     log "fetching the packages of orca-config (75 MB unpacked)"
-    (cd "$ORCAPOOL_ORCA" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --cache "$ORCAPOOL_CACHE/npm") >&2 ||
-        die "npm could not fetch the packages of orca-config" "The registry of npm must be reachable, once."
+    npm_ci "$ORCAPOOL_ORCA" "the packages of orca-config"
     touch "$ORCAPOOL_ORCA/complete"
+}
+
+# Koii's published Orca client, which the test in tests/orca-client drives a node with, as ORCAPOOL_ORCA_CLIENT. After use_orca.
+use_orca_client() {
+    if [[ -z ${ORCAPOOL_ORCA_CLIENT:-} ]]; then
+        npm_cached ORCAPOOL_ORCA_CLIENT orca-client "$ROOT/tests/orca-client" "Koii's published Orca client (11 MB unpacked)"
+    fi
 }
 
 # only_one LOCK: waits until no other run works below this lock file. It is held until the script ends, by the descriptor LOCKS[LOCK].

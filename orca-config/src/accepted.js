@@ -65,16 +65,17 @@ export const SURELY_KEPT = 5;
  * @param {number} first the first round of the history
  * @param {number} most how many rounds are asked for
  * @param {(round: number) => Promise<unknown>} submissionInfo
+ * @param {number} [now] the newest round that has begun: K2 forgets as it goes on, however old the wanted round is
  * @returns {Promise<{ round: number, judged: import('./votes.js').Judged[] }[]>}
  */
-export async function earlierRounds(round, first, most, submissionInfo) {
+export async function earlierRounds(round, first, most, submissionInfo, now = round) {
   const rounds = [];
   let known = 0;
   for (let number = round - 1; number >= first && rounds.length < most; number -= 1) {
     const judged = judgedOf(await submissionInfo(number), number);
     if (judged === null) break;
     rounds.push({ round: number, judged });
-    if (judged.length > 0 || number >= round - SURELY_KEPT) known = rounds.length;
+    if (judged.length > 0 || number >= Math.max(round, now) - SURELY_KEPT) known = rounds.length;
   }
   return rounds.slice(0, known);
 }

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +13,7 @@ import { parse } from 'yaml';
 
 import { build } from '../scripts/build.js';
 import { Container } from './stand-ins/container.js';
+import { layDoors } from './stand-ins/doors.js';
 import { address } from './stand-ins/keys.js';
 
 const TASK = address('task');
@@ -24,22 +25,7 @@ after(async () => {
 });
 
 await build({ koii: 'external', folder });
-// The packages that Koii's registry has, as doors to the stand-ins.
-const packages = path.join(folder, 'node_modules', '@_koii');
-for (const [name, files] of Object.entries({
-  'namespace-wrapper': ['index'],
-  'storage-task-sdk': ['index'],
-  'task-manager': ['index', 'extensions'],
-})) {
-  await mkdir(path.join(packages, name), { recursive: true });
-  for (const file of files) {
-    const door = file === 'index' ? name : `${name}/${file}`;
-    await writeFile(
-      path.join(packages, name, `${file}.js`),
-      `module.exports = globalThis.orcapoolStandIns['@_koii/${door}'];\n`,
-    );
-  }
-}
+await layDoors(folder);
 const runner = fileURLToPath(new URL('./stand-ins/koii-node.js', import.meta.url));
 
 /** @param {'single' | 'double'} generation */

@@ -87,7 +87,7 @@ for (const generation of GENERATIONS) {
       }
     };
     const { makeTask } = await import('../src/task/1-task.js');
-    node.steps.task = makeTask({ ...node.parts, pause: () => node.parts.pause(0) });
+    node.steps.task = makeTask({ ...node.parts, pause: () => node.parts.pause(0) }, { newest: -1 });
     await node.steps.task(5);
     assert.match(node.lines[0] ?? '', /round 5 has not begun/);
   });
@@ -211,6 +211,13 @@ test('rounds that are none', async () => {
     await assert.rejects(node.steps.distribution([], 0, round));
   }
   assert.deepEqual(node.container.requests, []);
+});
+
+test('a round that has not begun is not distributed: the container might settle it, with nobody in it', async () => {
+  const node = await start();
+  await node.steps.task(7);
+  await assert.rejects(node.steps.distribution([], 100, 8), /has not begun/);
+  assert.ok(!node.container.requests.some(({ path }) => path.startsWith('/distribution')));
 });
 
 test('submission: a Koii node that fails gives no submission', async () => {
@@ -373,6 +380,13 @@ test('distribution: a round that K2 may have forgotten is not taken for an empty
   await assert.rejects(node.steps.distribution(node.k2.submitters(40, 1000), 100, 40), /no list/);
   const told = node.container.requests.flatMap(({ body }) => body.rounds ?? []).filter((round) => round !== 40);
   assert.deepEqual(told, [39, 38, 37, 36, 35]);
+
+  // A list that is late by some rounds: K2 has gone on forgetting.
+  node.container.requests.length = 0;
+  await node.steps.task(42);
+  await assert.rejects(node.steps.distribution(node.k2.submitters(40, 1000), 100, 40), /no list/);
+  const late = node.container.requests.flatMap(({ body }) => body?.rounds ?? []).filter((round) => round !== 40);
+  assert.deepEqual(late, [39, 38, 37]);
 });
 
 test('routes: the pod is not at everybody’s beck and call', async () => {

@@ -36,6 +36,11 @@ async fn a_round_is_settled_alike_everywhere_and_without_its_orphans() {
     for node in &pool.nodes {
         node.orca.task(zero).await.unwrap();
     }
+    // Asked too early, a node would note that nobody was accepted, and settle the round so for good.
+    let early = pool.nodes[1].orca.distribution(zero, BOUNTY, &[]).await;
+    let early = early.unwrap_err().to_string();
+    assert!(early.contains("still being mined"), "{early}");
+
     let first = find_block(&pool, 0, "alice").await;
     let second = find_block(&pool, 1, "bob").await;
     let orphan = find_block(&pool, 0, "carol").await;

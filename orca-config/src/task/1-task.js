@@ -14,10 +14,10 @@ const WAIT_MS = 15_000;
 
 /**
  * @param {import('./steps.js').Parts} parts
+ * @param {import('./steps.js').Heard} heard
  * @returns {(round: number) => Promise<void>}
  */
-export const makeTask = ({ pod, log, pause }) => {
-  let newest = -1;
+export const makeTask = ({ pod, log, pause }, heard) => {
   /** @type {Map<number, Promise<void>>} */
   const running = new Map();
 
@@ -25,7 +25,11 @@ export const makeTask = ({ pod, log, pause }) => {
   const begin = async (round) => {
     try {
       const ask = () => pod.post(`task/${round}`);
-      const reply = await askAgain(ask, { times: TIMES, wait: () => pause(WAIT_MS), goOn: () => round >= newest });
+      const reply = await askAgain(ask, {
+        times: TIMES,
+        wait: () => pause(WAIT_MS),
+        goOn: () => round >= heard.newest,
+      });
       if (reply.status === 200) log.info(`round ${round} has begun`);
       else log.error(`round ${round} has not begun: ${errorText(reply)}`);
     } catch (error) {
@@ -35,7 +39,7 @@ export const makeTask = ({ pod, log, pause }) => {
 
   return (round) => {
     if (!isRound(round)) return Promise.resolve(log.error('Koii named no round', round));
-    newest = Math.max(newest, round);
+    heard.newest = Math.max(heard.newest, round);
     // However often the same round is asked for, the pod is asked once at a time.
     const known = running.get(round);
     if (known !== undefined) return known;

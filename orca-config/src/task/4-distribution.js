@@ -16,9 +16,10 @@ const MOST_EARLIER_ROUNDS = 16;
 
 /**
  * @param {import('./steps.js').Parts} parts
+ * @param {import('./steps.js').Heard} heard
  * @returns {(submitters: unknown, bounty: unknown, round: number) => Promise<Record<string, number>>}
  */
-export const makeDistribution = ({ koii, pod, envelopes, pool, log }) => {
+export const makeDistribution = ({ koii, pod, envelopes, pool, log }, heard) => {
   const taskId = () => koii.taskId();
 
   /** @param {number} round @param {import('../votes.js').Judged[]} judged */
@@ -47,7 +48,8 @@ export const makeDistribution = ({ koii, pod, envelopes, pool, log }) => {
     };
     let reply = await post(request);
     if (reply.status !== 409) return reply;
-    for (const earlier of await earlierRounds(round, pool.firstRound, MOST_EARLIER_ROUNDS, koii.submissionInfo)) {
+    const shown = await earlierRounds(round, pool.firstRound, MOST_EARLIER_ROUNDS, koii.submissionInfo, heard.newest);
+    for (const earlier of shown) {
       const sentAlong = await read(earlier.round, earlier.judged);
       const submissions = [...accepted, ...sentAlong.accepted];
       reply = await post({ ...request, submissions, rounds: [round, earlier.round] });
@@ -58,6 +60,8 @@ export const makeDistribution = ({ koii, pod, envelopes, pool, log }) => {
 
   return async (named, offered, round) => {
     if (!isRound(round)) throw new Error('Koii named no round');
+    // The container would take it that nobody submitted, and might settle the round so.
+    if (heard.newest >= 0 && round > heard.newest) throw new Error(`round ${round} has not begun, so there is no list`);
     const submitters = parseSubmitters(named);
     const bounty = parseBounty(offered);
     if (round < pool.firstRound) return distributionList({ submitters, forged: new Set(), operators: new Map() });

@@ -23,12 +23,21 @@ import { makeRoutes } from './5-routes.js';
  * @property {typeof import('@_koii/namespace-wrapper').app} app
  */
 
+/**
+ * @typedef {object} Heard what Koii has told this process so far
+ * @property {number} newest the newest round that has begun; -1 before the first
+ */
+
 /** @param {Parts} parts */
-export const makeSteps = (parts) => ({
-  setup: makeSetup(parts),
-  task: makeTask(parts),
-  submission: makeSubmission(parts),
-  audit: makeAudit(parts),
-  distribution: makeDistribution(parts),
-  routes: makeRoutes(parts),
-});
+export const makeSteps = (parts) => {
+  /** @type {Heard} */
+  const heard = { newest: -1 };
+  return {
+    setup: makeSetup(parts),
+    task: makeTask(parts, heard),
+    submission: makeSubmission(parts),
+    audit: makeAudit(parts),
+    distribution: makeDistribution(parts, heard),
+    routes: makeRoutes(parts),
+  };
+};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use bitcoin::{Amount, BlockHash};
 use ledger::Distribution;
 use rounds::{AcceptedRound, BundleRoot, DistributeError, PayoutTerms, distribute};
-use store::{Accepted, SetOutcome, StoreError};
+use store::{Accepted, RoundState, SetOutcome, StoreError};
 use work::RoundNumber;
 
 use super::accepted::RoundsRead;
@@ -31,6 +31,7 @@ impl Node {
         round: RoundNumber,
         request: DistributionRequest,
     ) -> Result<OperatorList, Refusal> {
+        self.refuse_open_round(round, &request).await?;
         self.note_first_round(request.first_round).await?;
         self.note_accepted(round, &request).await?;
         let first = request.first_round.unwrap_or(RoundNumber::ZERO);
@@ -66,6 +67,33 @@ impl Node {
         }
         self.settle_while_read(round, &mut read).await;
         Ok(list)
+    }
+
+    /// What K2 shows of a round that is still being mined is not all there will be. Noted as its accepted submissions, it
+    /// could settle the round, without its blocks, for good.
+    async fn refuse_open_round(
+        &self,
+        round: RoundNumber,
+        request: &DistributionRequest,
+    ) -> Result<(), Refusal> {
+        let Some(mined) = *self.keeper.claimed().borrow() else {
+            return Ok(());
+        };
+        if mined != round
+            && !request
+                .rounds
+                .iter()
+                .flatten()
+                .any(|listed| *listed == mined)
+        {
+            return Ok(());
+        }
+        match self.store.round(mined).await? {
+            Some(record) if record.state == RoundState::Open => Err(Refusal::Unavailable(format!(
+                "round {mined} is still being mined, so nobody has submitted it: ask again when it is over"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Remembers from which round on this task's rounds are settled.
