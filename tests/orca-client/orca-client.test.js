@@ -27,7 +27,13 @@ const TASK = address('task');
 const NODE = address('node');
 const TIMEOUT_MS = 180_000;
 
-/** A timer of the client's stays until its timeout, long after its purpose. @template T @param {() => T} act @returns {T} */
+/**
+ * A timer of the client's stays until its timeout, long after its purpose.
+ *
+ * @template T
+ * @param {() => T} act
+ * @returns {T}
+ */
 function withoutLastingTimers(act) {
   const really = globalThis.setTimeout;
   const brief = (/** @type {any[]} */ ...args) => /** @type {any} */ (really)(...args).unref();

@@ -1,12 +1,12 @@
 /**
- * What must be true of a simulation, computed here from K2's votes and what the containers said of their rounds, without
- * the program's or the wrapper's code.
+ * What must be true of a simulation, computed here from K2's votes and what the containers said of their rounds,
+ * without the program's or the wrapper's code.
  */
 import { base58btc } from './orca.js';
 import { PROVEN } from './schedule.js';
 import { BOUNTY, STAKE } from './simulation.js';
 
-/** As the README of orca-config has it: three more against than for; in small rounds all others, never fewer than two. */
+/** As orca-config's README has it: three more against than for; in small rounds all others, never less than two. */
 const quorum = (/** @type {number} */ submitters) => Math.max(2, Math.min(3, submitters - 1));
 
 /** @typedef {import('./simulation.js').Played} Played */

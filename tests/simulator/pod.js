@@ -66,7 +66,7 @@ export class Pod {
     return orcaClient(this.base, this.generation).podCall(route, options);
   }
 
-  /** What any visitor of the node reads. @param {string} route @returns {Promise<unknown>} null where there is nothing */
+  /** What any visitor reads. @param {string} route @returns {Promise<unknown>} null where there is nothing */
   async get(route) {
     const response = await fetch(`${this.base}${route}`);
     if (response.status === 404) return null;

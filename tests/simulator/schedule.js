@@ -94,7 +94,7 @@ function drawn({ names, rounds, lies, troubles, random }) {
   });
 }
 
-/** @param {Plan} plan @param {Plan | undefined} before @param {number} round @param {number} rounds @returns {boolean} */
+/** @param {Plan} plan @param {Plan | undefined} before @param {number} round @param {number} rounds */
 function fits({ lie, trouble }, before, round, rounds) {
   if (lie !== null && (round === 0 || trouble?.kind === 'jump')) return false;
   // A node must come after a jump, and something be left behind by it.

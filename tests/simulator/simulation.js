@@ -32,8 +32,8 @@ const HASH_RATE = 300_000;
 const SHARES = 2;
 
 /**
- * What all nodes share: pool.js of the simulated task. Shares are 65,536 hashes, and the window reaches over all rounds,
- * so that what a node earns can be told from its submissions alone.
+ * What all nodes share: pool.js of the simulated task. Shares are 65,536 hashes, and the window reaches over all
+ * rounds, so that what a node earns can be told from its submissions alone.
  */
 const POOL = {
   image: `registry.example/orcapool/orcapool@sha256:${'0'.repeat(64)}`,
@@ -341,7 +341,7 @@ class Simulation {
     }
   }
 
-  /** Everybody draws some submissions and audits them; a liar votes everybody down, and first. @param {Played} record */
+  /** Everybody audits some submissions; a liar votes everybody down, and first. @param {Played} record */
   async #audits(record) {
     const { k2 } = this.world;
     const { round, lie } = record;
@@ -433,7 +433,7 @@ class Simulation {
     }
   }
 
-  /** Until every miner has found shares for the round. A block from elsewhere moves the chain on. @param {Played} record */
+  /** Until every miner has found shares. A block from elsewhere moves the chain on. @param {Played} record */
   async #mining(record) {
     const { round, trouble } = record;
     const enough = (/** @type {Operator} */ operator, /** @type {number} */ shares) =>

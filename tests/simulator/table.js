@@ -1,6 +1,6 @@
 /** The closing table: what every node did in every round, and what it got. */
 
-/** @param {string[][]} rows the first one is the heading; columns from `numbers` on are numbers @param {number} numbers */
+/** @param {string[][]} rows the heading first; columns from `numbers` on are numbers @param {number} numbers */
 function aligned(rows, numbers) {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   return rows

@@ -85,8 +85,8 @@ globalThis.fetch = (/** @type {any} */ input, /** @type {any} */ init) => {
   return reallyFetch(`${STORE}/${NODE}/${at}${url.pathname}`, init);
 };
 
-// Slots pass faster here than K2's 0.4 s each, and so do the wrapper's waits before it asks the pod again. Deadlines keep
-// their length: a busy machine is slow enough.
+// Slots pass faster here than K2's 0.4 s each, and so do the wrapper's waits before it asks the pod again. Deadlines
+// keep their length: a busy machine is slow enough.
 const reallySetTimeout = globalThis.setTimeout;
 Object.assign(globalThis, {
   setTimeout: (/** @type {() => void} */ callback, /** @type {number} */ delay, /** @type {any[]} */ ...args) =>
