@@ -6,14 +6,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::peer::{PeersNode, PeersOptions};
 use chain::zmq::check_node;
 use chain::{BitcoinNode, RpcNode, ZmqCheck};
 use futures::future::join_all;
 use serde::Serialize;
+use work::SystemClock;
 
 use super::{configuration, healthcheck, output};
 use crate::cli::ConfigArgs;
 use crate::config::Config;
+use crate::node::{bitcoin_mode, peer_text};
 
 /// How long a peer may take to answer.
 const PEER_PATIENCE: Duration = Duration::from_secs(5);
@@ -102,6 +105,10 @@ async fn examine(config: &Config) -> Vec<Finding> {
             );
         }
     }
+    findings.push(mode(config));
+    if let Some(options) = &config.bitcoin_peers {
+        bitcoin_peers(options.clone(), &mut findings).await;
+    }
     for (options, zmq) in &config.bitcoin_nodes {
         let part = format!("bitcoin node {}", options.name);
         match RpcNode::new(options.clone()) {
@@ -131,6 +138,52 @@ async fn examine(config: &Config) -> Vec<Finding> {
     }
     findings.extend(peers(&config.gateways).await);
     findings
+}
+
+fn mode(config: &Config) -> Finding {
+    let alone = config.bitcoin_peers.as_ref().map(|peers| peers.quorum) == Some(1);
+    let outcome = if alone { Outcome::Warning } else { Outcome::Ok };
+    Finding::new("bitcoin", outcome, bitcoin_mode(config))
+}
+
+async fn bitcoin_peers(options: PeersOptions, findings: &mut Vec<Finding>) {
+    let node = match PeersNode::new(options, Arc::new(SystemClock::new())) {
+        Ok(node) => node,
+        Err(error) => {
+            findings.push(Finding::new(
+                "bitcoin peers",
+                Outcome::Problem,
+                error.to_string(),
+            ));
+            return;
+        }
+    };
+    node.refresh().await;
+    let status = node.status();
+    for peer in &status {
+        let outcome = match &peer.failure {
+            None if peer.offers => Outcome::Ok,
+            _ => Outcome::Warning,
+        };
+        findings.push(Finding::new(
+            format!("bitcoin peer {}", peer.name),
+            outcome,
+            peer_text(peer),
+        ));
+    }
+    let (quorum, _) = node.quorum();
+    let offering = status.iter().filter(|peer| peer.offers).count();
+    if offering < quorum {
+        findings.push(Finding::new(
+            "bitcoin peers",
+            Outcome::Warning,
+            format!(
+                "{offering} of the {quorum} templates that must agree: blocks are mined without transactions until more peers \
+                 answer (add some to bitcoin.peers)"
+            ),
+        ));
+    }
+    bitcoin_node("bitcoin peers", &node, findings).await;
 }
 
 fn data_dir(dir: &Path) -> Finding {

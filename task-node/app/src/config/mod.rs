@@ -5,6 +5,7 @@
 mod custody;
 mod load;
 mod parsed;
+mod peers;
 pub mod raw;
 mod show;
 

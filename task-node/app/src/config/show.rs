@@ -15,6 +15,9 @@ pub fn redacted(config: &RawConfig) -> RawConfig {
         }
         node.url = without_credentials(&node.url);
     }
+    for peer in &mut config.bitcoin.peers {
+        *peer = without_credentials(peer);
+    }
     config.custody.url = without_credentials(&config.custody.url);
     for gateway in &mut config.content.gateways {
         *gateway = without_credentials(gateway);
@@ -53,6 +56,9 @@ mod tests {
             .content
             .gateways
             .push("https://token:hunter2@gateway.example/a@b".to_owned());
+        for peer in &mut config.bitcoin.peers {
+            *peer = without_credentials(peer);
+        }
         config.custody.url = "https://token:hunter2@esplora.example/api".to_owned();
         let shown = format!("{:?}", redacted(&config));
         assert!(!shown.contains("hunter2"), "{shown}");

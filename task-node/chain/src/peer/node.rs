@@ -149,14 +149,17 @@ impl PeersNode {
         }
         let mut names = HashSet::new();
         let mut peers = Vec::new();
-        for url in &options.urls {
+        for (index, url) in options.urls.iter().enumerate() {
             let name = url.trim_end_matches('/');
+            // Not by its URL: one that is wrong may hold a password.
+            let wrong = |reason| config(&format!("peers[{index}]"), reason);
+            let client = PeerClient::new(url).map_err(wrong)?;
             if !names.insert(name) {
-                return Err(config(name, "bitcoin.peers names it twice".into()));
+                return Err(wrong("this peer is named before".into()));
             }
             peers.push(Peer {
                 name: name.into(),
-                client: PeerClient::new(url).map_err(|reason| config(name, reason))?,
+                client,
             });
         }
         let genesis = options.checkpoint == Checkpoint::genesis(options.network);
