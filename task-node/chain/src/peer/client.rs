@@ -24,7 +24,7 @@ const MAX_SMALL: usize = 16 << 10;
 
 /// Why a peer gave nothing usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PeerFailure {
+pub(crate) enum PeerFailure {
     /// It cannot be reached, or cannot answer now.
     #[error("{0}")]
     Away(String),

@@ -20,6 +20,7 @@ mod source;
 
 pub use agreement::{Agreed, NextBlock, agree};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub(crate) use client::decode_headers;
 pub use header_chain::{Accepted, HeaderChain, HeaderError};
 pub use node::{PeerStatus, PeersNode, PeersOptions};
 pub use offer::{Offer, OfferError, OfferedTransaction};

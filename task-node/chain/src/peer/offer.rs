@@ -170,11 +170,9 @@ mod tests {
     use super::*;
 
     /// One input, one output, no witness.
-    const RAW: &str = "02000000011111111111111111111111111111111111111111111111111111111111111111000000000000000000\
-        01e80300000000000001510000000000";
-
     fn raw() -> String {
-        RAW.replace([' ', '\n'], "")[..RAW.replace([' ', '\n'], "").len() - 2].to_owned()
+        let (coin, value) = ("11".repeat(32), "e803000000000000");
+        format!("0200000001{coin}0000000000ffffffff01{value}015100000000")
     }
 
     fn offer(transactions: serde_json::Value) -> Result<Offer, OfferError> {
@@ -217,6 +215,28 @@ mod tests {
             );
         }
         assert!(matches!(Offer::decode(b"<html>"), Err(OfferError::Json(_))));
+    }
+
+    #[test]
+    fn the_seed_of_the_fuzz_target_is_an_offer() {
+        let seed = include_bytes!("../../../../fuzz/corpus/peer_offer/regtest");
+        assert_eq!(Offer::decode(seed).unwrap().transactions.len(), 2);
+    }
+
+    #[test]
+    fn a_peer_reads_what_a_node_s_template_is_written_as() {
+        let seed = include_bytes!("../../../../fuzz/corpus/getblocktemplate/regtest");
+        let template = crate::fuzzing::template(seed, bitcoin::Network::Regtest).unwrap();
+        let cost = TransactionCost {
+            fee: bitcoin::Amount::from_sat(77),
+            sigops: 3,
+        };
+        let offer = Offer::decode(&encode(&template, &[cost; 2]).unwrap()).unwrap();
+        assert_eq!(offer.prev_hash, template.prev_hash());
+        for (offered, own) in offer.transactions.iter().zip(template.transactions()) {
+            assert_eq!((offered.wtxid, offered.cost), (own.compute_wtxid(), cost));
+        }
+        assert!(encode(&template, &[cost]).is_err(), "one cost is missing");
     }
 
     proptest! {
