@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bitcoin::{
     BlockHash, CompactTarget, Network, TxMerkleNode,
@@ -134,7 +137,7 @@ async fn working(chain: Vec<Header>) -> String {
 
 fn serve(chain: &[Header], path: &str) -> Reply {
     let last = chain.last().unwrap().block_hash();
-    let path = path.split('?').next().unwrap();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path == "/chain/tip" {
         return tip("regtest", chain.len() - 1, last);
     }
@@ -143,7 +146,8 @@ fn serve(chain: &[Header], path: &str) -> Reply {
     }
     if let Some(from) = path.strip_prefix("/chain/headers/") {
         let from: usize = from.parse().unwrap();
-        let wanted = chain.iter().skip(from);
+        let count = query.strip_prefix("count=").unwrap_or("2000");
+        let wanted = chain.iter().skip(from).take(count.parse().unwrap());
         return Reply::Http(200, wanted.flat_map(serialize).collect());
     }
     let hash = path.strip_prefix("/chain/header/").unwrap();
@@ -419,4 +423,36 @@ async fn one_peer_s_word_that_it_has_a_block_is_not_enough() {
             .unwrap()
             .is_in_good_hands()
     );
+}
+
+#[tokio::test]
+async fn a_peer_that_has_a_block_is_not_sent_it_again() {
+    let (counted, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let has_it = {
+        let sent = Arc::clone(&sent);
+        peer(move |_| {
+            sent.fetch_add(1, Ordering::SeqCst);
+            Reply::Http(200, br#"{"outcome":"duplicate"}"#.to_vec())
+        })
+    };
+    let away = {
+        let counted = Arc::clone(&counted);
+        peer(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Reply::Http(503, Vec::new())
+        })
+    };
+    let options = PeersOptions {
+        quorum: 2,
+        urls: vec![has_it.await, away.await],
+        network: Network::Regtest,
+        checkpoint: Checkpoint::genesis(Network::Regtest),
+    };
+    let node = PeersNode::new(options, Arc::new(SystemClock::new())).unwrap();
+    for _ in 0..3 {
+        let block = genesis_block(Network::Regtest);
+        assert!(soon("an outcome", node.submit_block(&block)).await.is_err());
+    }
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
+    assert_eq!(counted.load(Ordering::SeqCst), 3);
 }

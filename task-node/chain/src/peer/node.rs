@@ -1,7 +1,7 @@
 //! [`PeersNode`]: several peers as one [`BitcoinNode`].
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -45,6 +45,9 @@ const LONG_POLL: Duration = Duration::from_secs(120);
 
 /// Offers of several peers come together: wait for the others of a change.
 const SETTLE: Duration = Duration::from_millis(300);
+
+/// Deliveries remembered.
+const MAX_DELIVERED: usize = 256;
 
 /// Blocks above one that settle whether the network has it, whatever peers say.
 const DEEP_ENOUGH: u32 = 3;
@@ -110,6 +113,8 @@ pub struct PeersNode {
     pub(super) peers: Vec<Peer>,
     pub(super) clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Which peer said what of which block: who has it is not sent its megabytes again.
+    delivered: Mutex<VecDeque<(BlockHash, Arc<str>, Option<String>)>>,
     /// Counts changes of what [`Self::block_template`] would answer.
     generation: watch::Sender<u64>,
 }
@@ -174,6 +179,7 @@ impl PeersNode {
             peers,
             clock,
             state: Mutex::new(state),
+            delivered: Mutex::default(),
             generation: watch::Sender::new(0),
         })
     }
@@ -237,6 +243,12 @@ impl PeersNode {
     /// A template made now may differ from the last one.
     pub(super) fn changed(&self) {
         self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    fn delivered(&self) -> MutexGuard<'_, VecDeque<(BlockHash, Arc<str>, Option<String>)>> {
+        self.delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the chain, once it is the present one.
@@ -423,10 +435,18 @@ impl BitcoinNode for PeersNode {
             .peers
             .iter()
             .map(|peer| {
-                let (client, name, block) =
-                    (peer.client.clone(), Arc::clone(&peer.name), Arc::clone(&block));
+                let (client, name) = (peer.client.clone(), Arc::clone(&peer.name));
+                let block = Arc::clone(&block);
+                let before = self
+                    .delivered()
+                    .iter()
+                    .find(|(of, by, _)| (of, by) == (&hash, &name))
+                    .map(|(_, _, answer)| answer.clone());
                 // In the background to the end, also when enough of the others have answered.
                 tokio::spawn(async move {
+                    if let Some(before) = before {
+                        return (name, Ok(before));
+                    }
                     let answer = client.submit(&block).await;
                     tracing::info!(peer = %name, hash = %block.block_hash(), ?answer, "block handed to a peer");
                     (name, answer)
@@ -446,6 +466,16 @@ impl BitcoinNode for PeersNode {
                 Ok(reason) => {
                     let outcome = wire::submit_outcome(reason.as_deref());
                     if outcome.is_in_good_hands() {
+                        let mut delivered = self.delivered();
+                        if !delivered
+                            .iter()
+                            .any(|(of, by, _)| (of, by) == (&hash, &name))
+                        {
+                            delivered.push_back((hash, Arc::clone(&name), reason));
+                        }
+                        if delivered.len() > MAX_DELIVERED {
+                            delivered.pop_front();
+                        }
                         good.push(outcome);
                     } else {
                         failures.push(peer(format!("it refuses the block: {outcome:?}")));
