@@ -86,11 +86,9 @@ async fn strangers_get_tip_headers_and_template_from_memory() {
     assert_eq!(source.template().unwrap().unwrap().etag, template.etag);
 
     // A new tip wakes who waits for one.
+    let script = anyone_can_spend();
     let waiting = source.tip_after(tip.hash, Duration::from_secs(25));
-    let (news, _) = tokio::join!(
-        soon("news", waiting),
-        test.bitcoind.generate(1, &anyone_can_spend())
-    );
+    let (news, _) = tokio::join!(soon("news", waiting), test.bitcoind.generate(1, &script));
     assert_eq!(news.unwrap().height, BLOCKS + 1);
 
     // A re-organisation: the headers are those of the other branch.

@@ -16,7 +16,7 @@ use work::SystemClock;
 use super::{configuration, healthcheck, output};
 use crate::cli::ConfigArgs;
 use crate::config::Config;
-use crate::node::{bitcoin_mode, peer_text};
+use crate::node::{bitcoin_mode, peer_text, relay_witness};
 
 /// How long a peer may take to answer.
 const PEER_PATIENCE: Duration = Duration::from_secs(5);
@@ -107,7 +107,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     }
     findings.push(mode(config));
     if let Some(options) = &config.bitcoin_peers {
-        bitcoin_peers(options.clone(), &mut findings).await;
+        bitcoin_peers(config, options.clone(), &mut findings).await;
     }
     for (options, zmq) in &config.bitcoin_nodes {
         let part = format!("bitcoin node {}", options.name);
@@ -146,7 +146,7 @@ fn mode(config: &Config) -> Finding {
     Finding::new("bitcoin", outcome, bitcoin_mode(config))
 }
 
-async fn bitcoin_peers(options: PeersOptions, findings: &mut Vec<Finding>) {
+async fn bitcoin_peers(config: &Config, options: PeersOptions, findings: &mut Vec<Finding>) {
     let node = match PeersNode::new(options, Arc::new(SystemClock::new())) {
         Ok(node) => node,
         Err(error) => {
@@ -183,7 +183,27 @@ async fn bitcoin_peers(options: PeersOptions, findings: &mut Vec<Finding>) {
             ),
         ));
     }
-    bitcoin_node("bitcoin peers", &node, findings).await;
+    if bitcoin_node("bitcoin peers", &node, findings).await {
+        findings.extend(relay(config, &node).await);
+    }
+}
+
+/// K2's relay beside the peers' chain; nothing where there is no program.
+async fn relay(config: &Config, node: &PeersNode) -> Option<Finding> {
+    let answer = match relay_witness::client(config) {
+        Ok(None) => return None,
+        Ok(Some(k2)) => relay_witness::ask(&k2, node).await,
+        Err(error) => Err(error),
+    };
+    let (outcome, message) = match answer {
+        Ok(Some(witness)) => match witness.words() {
+            (false, words) => (Outcome::Ok, words),
+            (true, words) => (Outcome::Problem, words),
+        },
+        Ok(None) => (Outcome::Ok, "is not set up".to_owned()),
+        Err(error) => (Outcome::Warning, format!("cannot be asked: {error:#}")),
+    };
+    Some(Finding::new("K2's relay", outcome, message))
 }
 
 fn data_dir(dir: &Path) -> Finding {

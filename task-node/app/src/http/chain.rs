@@ -132,7 +132,7 @@ pub(super) async fn template(
     });
     Ok(HttpResponse::Ok()
         .content_type("application/json")
-        .insert_header((ETAG, template.etag.clone()))
+        .insert_header((ETAG, template.etag))
         .streaming(pieces))
 }
 

@@ -10,6 +10,7 @@ mod data_dir;
 mod distribution;
 mod feed;
 mod mode;
+pub(crate) mod relay_witness;
 mod rewards;
 mod rounds;
 mod settlement;

@@ -24,7 +24,7 @@ use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
 use super::sinks::{NodeSink, StoreSink};
-use super::{Node, bitcoin_mode, blocks, check_data_dir, settling};
+use super::{Node, bitcoin_mode, blocks, check_data_dir, relay_witness, settling};
 use crate::config::Config;
 use crate::{http, mining};
 
@@ -185,6 +185,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let _monitor = bitcoin.spawn_monitor(stop.clone());
     let chain: Arc<dyn BitcoinNode> = Arc::clone(&bitcoin) as Arc<dyn BitcoinNode>;
     let templates = watcher::spawn(Arc::clone(&chain), watcher_options, stop.clone());
+    let tasks = TaskTracker::new();
+    if peers.is_some()
+        && let Some(k2) = relay_witness::client(&config)?
+    {
+        tasks.spawn(relay_witness::follow(k2, Arc::clone(&chain), stop.clone()));
+    }
     // What this node itself has from peers it does not pass on: it could vouch for none of it.
     let chain_source = (config.http.serve_chain && peers.is_none())
         .then(|| ChainSource::spawn(Arc::clone(&chain), templates.clone(), stop.clone()));
@@ -207,7 +213,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     )
     .with_max_bundle_bytes(config.max_bundle_bytes);
 
-    let tasks = TaskTracker::new();
     let (work_sender, work) = watch::channel(None);
     let mut feed = tasks.spawn(feed::run(
         JobConstants {

@@ -33,6 +33,12 @@ pub(crate) enum PeerFailure {
     Lies(String),
 }
 
+impl From<PeerFailure> for String {
+    fn from(failure: PeerFailure) -> Self {
+        failure.to_string()
+    }
+}
+
 /// A peer's template, or that it has not changed.
 #[derive(Debug)]
 pub(super) enum Template {

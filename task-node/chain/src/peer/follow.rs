@@ -58,10 +58,10 @@ pub(super) async fn once(node: &PeersNode, index: usize) -> Result<(), PeerFailu
         }
         Err(failure) => {
             let lies = matches!(failure, PeerFailure::Lies(_));
-            if heard.failure.is_none() {
-                if let Some(peer) = node.peers.get(index) {
-                    tracing::warn!(peer = %peer.name, %failure, set_aside = lies, "a peer gives nothing usable");
-                }
+            if heard.failure.is_none()
+                && let Some(peer) = node.peers.get(index)
+            {
+                tracing::warn!(peer = %peer.name, %failure, set_aside = lies, "a peer gives nothing usable");
             }
             heard.failure = Some(failure.to_string());
             heard.set_aside = lies;

@@ -12,6 +12,7 @@
 mod agreement;
 mod checkpoint;
 mod client;
+mod delivery;
 mod follow;
 mod header_chain;
 mod node;

@@ -1,7 +1,7 @@
 //! [`PeersNode`]: several peers as one [`BitcoinNode`].
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use bitcoin::{Block, BlockHash, Network};
-use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use futures::future::join_all;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use work::{BlockTemplate, Clock};
@@ -17,7 +17,8 @@ use work::{BlockTemplate, Clock};
 use super::{
     agreement::{Agreed, NextBlock, agree},
     checkpoint::Checkpoint,
-    client::{PeerClient, PeerFailure},
+    client::PeerClient,
+    delivery::{Deliveries, deliver},
     follow,
     header_chain::HeaderChain,
     offer::Offer,
@@ -28,7 +29,6 @@ use crate::{
         BitcoinNode, ChainInfo, HeaderInfo, LongPollId, NodeTemplate, SubmitOutcome,
         ZmqNotification,
     },
-    wire,
 };
 
 /// More peers than this say nothing new, and each may send megabytes.
@@ -45,12 +45,6 @@ const LONG_POLL: Duration = Duration::from_secs(120);
 
 /// Offers of several peers come together: wait for the others of a change.
 const SETTLE: Duration = Duration::from_millis(300);
-
-/// Deliveries remembered.
-const MAX_DELIVERED: usize = 256;
-
-/// Blocks above one that settle whether the network has it, whatever peers say.
-const DEEP_ENOUGH: u32 = 3;
 
 /// How to reach peers, and what of them is believed.
 #[derive(Debug, Clone)]
@@ -113,8 +107,7 @@ pub struct PeersNode {
     pub(super) peers: Vec<Peer>,
     pub(super) clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    /// Which peer said what of which block: who has it is not sent its megabytes again.
-    delivered: Mutex<VecDeque<(BlockHash, Arc<str>, Option<String>)>>,
+    pub(super) deliveries: Deliveries,
     /// Counts changes of what [`Self::block_template`] would answer.
     generation: watch::Sender<u64>,
 }
@@ -179,7 +172,7 @@ impl PeersNode {
             peers,
             clock,
             state: Mutex::new(state),
-            delivered: Mutex::default(),
+            deliveries: Deliveries::default(),
             generation: watch::Sender::new(0),
         })
     }
@@ -243,12 +236,6 @@ impl PeersNode {
     /// A template made now may differ from the last one.
     pub(super) fn changed(&self) {
         self.generation.send_modify(|generation| *generation += 1);
-    }
-
-    fn delivered(&self) -> MutexGuard<'_, VecDeque<(BlockHash, Arc<str>, Option<String>)>> {
-        self.delivered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the chain, once it is the present one.
@@ -426,86 +413,8 @@ impl BitcoinNode for PeersNode {
         self.block_template().await.map(Some)
     }
 
-    /// Hands it to every peer, and is done when a quorum has it: one that only says so must not make us forget it.
     async fn submit_block(&self, block: &Block) -> Result<SubmitOutcome, NodeError> {
-        const METHOD: &str = "submitblock";
-        let hash = block.block_hash();
-        let block = Arc::new(block.clone());
-        let mut answers: FuturesUnordered<_> = self
-            .peers
-            .iter()
-            .map(|peer| {
-                let (client, name) = (peer.client.clone(), Arc::clone(&peer.name));
-                let block = Arc::clone(&block);
-                let before = self
-                    .delivered()
-                    .iter()
-                    .find(|(of, by, _)| (of, by) == (&hash, &name))
-                    .map(|(_, _, answer)| answer.clone());
-                // In the background to the end, also when enough of the others have answered.
-                tokio::spawn(async move {
-                    if let Some(before) = before {
-                        return (name, Ok(before));
-                    }
-                    let answer = client.submit(&block).await;
-                    tracing::info!(peer = %name, hash = %block.block_hash(), ?answer, "block handed to a peer");
-                    (name, answer)
-                })
-            })
-            .collect();
-        let mut good: Vec<SubmitOutcome> = Vec::new();
-        let mut refused: Vec<SubmitOutcome> = Vec::new();
-        let mut failures = Vec::new();
-        while let Some(answer) = answers.next().await {
-            let Ok((name, answer)) = answer else { continue };
-            let peer = |reason: String| NodeError::Peer {
-                node: name.to_string(),
-                reason,
-            };
-            match answer {
-                Ok(reason) => {
-                    let outcome = wire::submit_outcome(reason.as_deref());
-                    if outcome.is_in_good_hands() {
-                        let mut delivered = self.delivered();
-                        if !delivered
-                            .iter()
-                            .any(|(of, by, _)| (of, by) == (&hash, &name))
-                        {
-                            delivered.push_back((hash, Arc::clone(&name), reason));
-                        }
-                        if delivered.len() > MAX_DELIVERED {
-                            delivered.pop_front();
-                        }
-                        good.push(outcome);
-                    } else {
-                        failures.push(peer(format!("it refuses the block: {outcome:?}")));
-                        refused.push(outcome);
-                    }
-                }
-                Err(failure) => failures.push(peer(failure.to_string())),
-            }
-            if good.len() >= self.options.quorum {
-                break;
-            }
-        }
-        let known = self.state().chain.as_ref().and_then(|c| c.header(&hash));
-        let buried = known.is_some_and(|known| {
-            matches!(known.standing, crate::node::Standing::Active { confirmations } if confirmations > DEEP_ENOUGH)
-        });
-        if good.len() >= self.options.quorum || (buried && !good.is_empty()) {
-            let best = good.into_iter().max_by_key(SubmitOutcome::rank);
-            return Ok(best.unwrap_or(SubmitOutcome::Duplicate));
-        }
-        // Whether a block is bad is judged by a quorum too; until then it is kept and offered again.
-        if let Some(outcome) = refused.first()
-            && refused.len() >= self.options.quorum
-        {
-            return Ok(outcome.clone());
-        }
-        Err(NodeError::AllFailed {
-            method: METHOD,
-            failures,
-        })
+        deliver(self, block).await
     }
 
     async fn best_block_hash(&self) -> Result<BlockHash, NodeError> {
@@ -557,11 +466,5 @@ impl BitcoinNode for PeersNode {
 
     async fn zmq_notifications(&self) -> Result<Vec<ZmqNotification>, NodeError> {
         Ok(Vec::new())
-    }
-}
-
-impl From<PeerFailure> for String {
-    fn from(failure: PeerFailure) -> Self {
-        failure.to_string()
     }
 }
