@@ -27,6 +27,10 @@ export default {
 
   /** Keys of orcapool's own configuration (`orcapool config show`) that all nodes share. */
   config: {
+    /**
+     * On mainnet also `checkpoint: 'HEIGHT:HASH'`, of a block before the task's first round: nodes without a Bitcoin
+     * node check headers from there on.
+     */
     bitcoin: { network: 'signet' },
     /** The pool's custody: where every coinbase pays. */
     payout: { script: 'tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx', also_accepted: [] },

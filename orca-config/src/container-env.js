@@ -29,6 +29,18 @@ export const HTTP_PORT = 8080;
 export const STRATUM_PORT = 3334;
 
 /**
+ * The operator's Bitcoin node, or other operators' nodes in its place.
+ *
+ * @param {import('./variables.js').Operator} operator
+ * @returns {Record<string, Value>}
+ */
+function bitcoinSource({ bitcoin, peers }) {
+  if (bitcoin !== null) return { nodes: [bitcoin] };
+  // With one peer there is nothing to compare; the container's doctor says what that means.
+  return peers.length === 0 ? { nodes: [] } : { nodes: [], peers, peer_quorum: Math.min(2, peers.length) };
+}
+
+/**
  * @param {object} parts
  * @param {string} parts.taskId
  * @param {string} parts.stakingKey
@@ -43,7 +55,7 @@ export function containerEnv({ taskId, stakingKey, pool, operator }) {
   const config = {
     ...shared,
     task: { id: taskId, node: stakingKey },
-    bitcoin: { ...shared['bitcoin'], nodes: operator.bitcoin === null ? [] : [operator.bitcoin] },
+    bitcoin: { ...shared['bitcoin'], ...bitcoinSource(operator) },
     stratum: { ...shared['stratum'], listen: [`0.0.0.0:${STRATUM_PORT}`] },
     http: { ...shared['http'], listen: `0.0.0.0:${HTTP_PORT}` },
     content: { ...shared['content'], gateways: [...new Set(gateways)] },

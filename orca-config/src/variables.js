@@ -10,7 +10,7 @@ import { portComplaint } from './pool.js';
 /**
  * @typedef {object} Operator
  * @property {{ url: string, user?: string, password?: string, zmq_hashblock?: string } | null} bitcoin null: none
- * @property {string[]} peers base URLs of other nodes
+ * @property {string[]} peers base URLs of other nodes: for their bundles, and in place of a Bitcoin node
  * @property {number} minerThreads
  * @property {number} stratumPort on the host
  * @property {number} httpPort on the host

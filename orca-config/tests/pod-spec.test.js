@@ -66,6 +66,23 @@ test('the pod is what Koii’s agent plays', async () => {
   assert.equal(env.ORCAPOOL_MINER__THREADS, '2');
 });
 
+test('without a Bitcoin node the peers take its place', async () => {
+  /** @param {Record<string, string>} changes */
+  const env = async (changes) => {
+    const { pod } = await spec({ ...ENVIRONMENT, BITCOIN_RPC_URL: '-', BITCOIN_ZMQ_URL: '-', ...changes });
+    return Object.fromEntries(pod.spec.containers[0].env.map((/** @type {any} */ it) => [it.name, it.value]));
+  };
+  const two = await env({});
+  assert.equal(two.ORCAPOOL_BITCOIN__NODES, '[]');
+  assert.equal(two.ORCAPOOL_BITCOIN__PEERS, '["http://203.0.113.7:8338", "https://pool.example"]');
+  assert.equal(two.ORCAPOOL_BITCOIN__PEER_QUORUM, '2');
+  assert.equal((await env({ PEERS: 'http://203.0.113.7:8338' })).ORCAPOOL_BITCOIN__PEER_QUORUM, '1');
+  assert.equal((await env({ PEERS: '-' })).ORCAPOOL_BITCOIN__PEERS, undefined);
+  const { pod } = await spec(ENVIRONMENT);
+  const names = pod.spec.containers[0].env.map((/** @type {any} */ it) => it.name);
+  assert.ok(!names.includes('ORCAPOOL_BITCOIN__PEERS'), 'beside a Bitcoin node they would be refused');
+});
+
 test('no port that Koii or its sidecar uses', async () => {
   const taken = [...fields.ports.occupiedOnHost, ...fields.ports.forbiddenInPod];
   const { pod } = await spec(ENVIRONMENT);

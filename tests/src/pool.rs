@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use bitcoin::{BlockHash, Script};
 use chain::bitcoind::find_binary;
 use chain::{Bitcoind, BitcoindOptions, PrivateChain, RpcNode, StoppedBitcoind};
 use orcapool::devnet::child::OwnChild;
@@ -24,8 +25,12 @@ const PAYOUT: &str = "wpkh(0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f
 pub struct PoolOptions {
     /// The chain.
     pub chain: PrivateChain,
-    /// How many task nodes.
+    /// How many task nodes with a Bitcoin node.
     pub nodes: usize,
+    /// How many more that have the others as peers in its place. They are given, and [`Self::further_peers`] with them.
+    pub without_bitcoind: usize,
+    /// Further `bitcoin.peers` of those.
+    pub further_peers: Vec<String>,
     /// Where sessions start, and the lowest they may go.
     pub difficulty: f64,
     /// Threads of each node's built-in miner.
@@ -40,6 +45,8 @@ impl Default for PoolOptions {
         Self {
             chain: PrivateChain::Regtest,
             nodes: 1,
+            without_bitcoind: 0,
+            further_peers: Vec::new(),
             difficulty: 1.0 / 4096.0,
             miner_threads: 0,
             settings: Vec::new(),
@@ -95,7 +102,8 @@ impl TestPool {
         bitcoind.generate(blocks, payout.as_script()).await?;
         let task = TaskId::from_bytes(*address("task").as_bytes());
 
-        let addresses: Vec<(SocketAddr, SocketAddr)> = (0..options.nodes)
+        let addresses: Vec<(SocketAddr, SocketAddr)> = (0..options.nodes
+            + options.without_bitcoind)
             .map(|_| Ok((free_port()?, free_port()?)))
             .collect::<anyhow::Result<_>>()?;
         let mut nodes = Vec::new();
@@ -113,11 +121,23 @@ impl TestPool {
                 PrivateChain::PrivateSignet => "signet",
             };
             let key = address(&name);
+            let bitcoin = if index < options.nodes {
+                format!(
+                    "[[bitcoin.nodes]]\nurl = \"http://127.0.0.1:{rpc}\"\ncookie_file = \"{cookie}\"\nzmq_hashblock = \"{zmq}\"\n",
+                    rpc = bitcoind.rpc_port(),
+                    cookie = bitcoind.cookie_file().display(),
+                    zmq = bitcoind.zmq_endpoint(),
+                )
+            } else {
+                let peers = addresses.iter().take(options.nodes);
+                let peers = peers.map(|(http, _)| format!("http://{http}"));
+                let peers: Vec<String> = peers.chain(options.further_peers.clone()).collect();
+                format!("peers = {peers:?}\n")
+            };
             let toml = format!(
                 "data_dir = \"{data}\"\n\
                  [task]\nid = \"{task}\"\nnode = \"{key}\"\n\
-                 [bitcoin]\nnetwork = \"{network}\"\n\
-                 [[bitcoin.nodes]]\nurl = \"http://127.0.0.1:{rpc}\"\ncookie_file = \"{cookie}\"\nzmq_hashblock = \"{zmq}\"\n\
+                 [bitcoin]\nnetwork = \"{network}\"\n{bitcoin}\
                  [payout]\nscript = \"{PAYOUT}\"\n\
                  [pplns]\nfloor_hashes = 16777216\n\
                  [audit]\ntime_grace_seconds = 10\nclock_tolerance_seconds = 60\n\
@@ -127,9 +147,6 @@ impl TestPool {
                  [ipfs]\ngateways = []\n\
                  [miner]\nthreads = {threads}\nmax_hash_rate = 400000\n",
                 data = node_dir.join("data").display(),
-                rpc = bitcoind.rpc_port(),
-                cookie = bitcoind.cookie_file().display(),
-                zmq = bitcoind.zmq_endpoint(),
                 difficulty = options.difficulty,
                 gateways = others.join(", "),
                 threads = options.miner_threads,
@@ -159,6 +176,15 @@ impl TestPool {
     /// It is away.
     pub fn bitcoin(&self) -> anyhow::Result<Arc<RpcNode>> {
         Ok(self.bitcoind.as_ref().context("bitcoind is away")?.node())
+    }
+
+    /// Mines blocks that pay `script`, without any of the task nodes.
+    ///
+    /// # Errors
+    /// The Bitcoin node is away, or refuses.
+    pub async fn generate(&self, blocks: u32, script: &Script) -> anyhow::Result<Vec<BlockHash>> {
+        let bitcoind = self.bitcoind.as_ref().context("bitcoind is away")?;
+        Ok(bitcoind.generate(blocks, script).await?)
     }
 
     /// Stops the Bitcoin node; the result starts it again, on the same ports with a new cookie. (Killed without a word it

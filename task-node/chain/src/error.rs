@@ -150,6 +150,34 @@ pub enum NodeError {
         /// The block.
         hash: BlockHash,
     },
+    /// Another operator's node gave nothing usable.
+    #[error("peer {node}: {reason}")]
+    Peer {
+        /// Its URL.
+        node: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The question is about what lies before the first header this node keeps.
+    #[error(
+        "bitcoin node {node} knows the chain from block {lowest} on only: set an older bitcoin.checkpoint"
+    )]
+    BelowCheckpoint {
+        /// The node's name in the configuration.
+        node: String,
+        /// The lowest height it knows.
+        lowest: u32,
+    },
+    /// The answer cannot be had from where this node has its knowledge.
+    #[error("bitcoin node {node} cannot answer {method}: {reason}")]
+    Unsupported {
+        /// The node's name in the configuration.
+        node: String,
+        /// What was asked.
+        method: &'static str,
+        /// Why, and what would help.
+        reason: String,
+    },
     /// Every configured node failed.
     #[error("no bitcoin node answered {method}: {}", .failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     AllFailed {

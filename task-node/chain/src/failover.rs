@@ -348,6 +348,11 @@ impl BitcoinNode for FailoverNode {
         self.network
     }
 
+    fn lowest_height(&self) -> u32 {
+        let lowest = self.members.iter().map(|m| m.node.lowest_height());
+        lowest.max().unwrap_or(0)
+    }
+
     async fn block_template(&self) -> Result<NodeTemplate, NodeError> {
         self.ask("getblocktemplate", |node| node.block_template())
             .await

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use work::BlockTemplate;
 
 use crate::{
-    node::NodeTemplate,
+    node::{NodeTemplate, TransactionCost},
     zmq::{ZmqEndpoint, ZmqStatus},
 };
 
@@ -20,6 +20,8 @@ pub struct TemplateUpdate {
     pub clean: bool,
     /// The node it came from.
     pub node: Arc<str>,
+    /// What that node says its transactions pay and cost.
+    pub costs: Option<Arc<[TransactionCost]>>,
 }
 
 /// A receiver of work. Each clone keeps its own account of what it has seen, so a slow receiver that skips an update
@@ -56,6 +58,7 @@ impl TemplateFeed {
                     template: current.template,
                     clean,
                     node: current.node,
+                    costs: current.costs,
                 });
             }
         }

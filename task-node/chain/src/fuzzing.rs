@@ -1,6 +1,6 @@
 //! What the fuzz targets throw bytes at: parsers that are private to this crate otherwise.
 
-use bitcoin::Network;
+use bitcoin::{Network, block::Header};
 use work::BlockTemplate;
 
 use crate::wire::{CheckedTemplate, TemplateJson, check_template};
@@ -17,6 +17,14 @@ pub fn template(json: &[u8], network: Network) -> Result<BlockTemplate, String> 
         }
         CheckedTemplate::UnknownRule(rule) => Err(rule),
     }
+}
+
+/// A peer's answer to a question for headers.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn peer_headers(bytes: &[u8]) -> Result<Vec<Header>, String> {
+    Ok(crate::peer::decode_headers(bytes)?)
 }
 
 #[cfg(test)]

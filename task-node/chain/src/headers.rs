@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Blocks between two retargets; the same on every chain.
-const EPOCH: u32 = 2016;
+pub(crate) const EPOCH: u32 = 2016;
 
 /// A re-org during a question with several look-ups makes it start over this often.
 const ATTEMPTS: usize = 3;
@@ -79,7 +79,8 @@ async fn search(node: &dyn BitcoinNode, time: u32) -> Result<Option<Option<u32>>
         });
     }
     // The first height in low..high whose median time past is above `time`; `high` (above the tip) if there is none.
-    let (mut low, mut high) = (0, tip.saturating_add(1));
+    let lowest = node.lowest_height();
+    let (mut low, mut high) = (lowest, tip.saturating_add(1));
     while low < high {
         let middle = low + (high - low) / 2;
         let Some(header) = active_header(node, middle).await? else {
@@ -100,8 +101,14 @@ async fn search(node: &dyn BitcoinNode, time: u32) -> Result<Option<Option<u32>>
         if header.time() <= time {
             return Ok(Some(Some(height)));
         }
-        if height == 0 {
-            return Ok(Some(None));
+        if height <= lowest {
+            return match lowest {
+                0 => Ok(Some(None)),
+                lowest => Err(NodeError::BelowCheckpoint {
+                    node: node.name().into(),
+                    lowest,
+                }),
+            };
         }
         height -= 1;
     }
@@ -228,7 +235,7 @@ async fn ancestor(
 
 /// The target of the epoch after the one from `first` to `last`. `None` if a target is above the chain's limit, which
 /// no valid header carries.
-fn retarget(first: &Header, last: &Header, network: Network) -> Option<CompactTarget> {
+pub(crate) fn retarget(first: &Header, last: &Header, network: Network) -> Option<CompactTarget> {
     let params = Params::new(network);
     // BIP94 (testnet4) starts from the epoch's first block, whose target cannot be a 20-minute exception.
     let base = if network == Network::Testnet4 {

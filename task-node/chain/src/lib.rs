@@ -8,6 +8,8 @@
 //! 3. [`watcher::spawn`] decides when to ask (a ZMQ notice, the long poll, a poll, the refresh interval) and what to
 //!    publish, and hands out [`TemplateUpdate`]s with `clean` set when the previous block changed.
 //!
+//! Without a node of one's own, [`peer`] takes the place of step 1: templates and headers of other task nodes, compared.
+//!
 //! [`headers`] answers the auditor's questions about the past; [`bitcoind`] starts a node for devnet and tests.
 //! Nothing a node says is believed where it can be checked, and nothing it says can panic or exhaust the pool.
 
@@ -21,6 +23,7 @@ pub mod fuzzing;
 pub mod headers;
 mod health;
 mod node;
+pub mod peer;
 mod rpc;
 mod tip_guard;
 pub mod tls;
@@ -36,7 +39,7 @@ pub use headers::{HeaderFacts, RequiredBits};
 pub use health::Condition;
 pub use node::{
     BitcoinNode, ChainInfo, HeaderInfo, LongPollId, NodeTemplate, Standing, SubmitOutcome,
-    ZmqNotification,
+    TransactionCost, ZmqNotification,
 };
 pub use rpc::{Auth, RpcNode, RpcOptions};
 pub use watcher::WatcherOptions;

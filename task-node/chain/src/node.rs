@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use bitcoin::{Block, BlockHash, CompactTarget, Network, Work, block::Header};
+use bitcoin::{Amount, Block, BlockHash, CompactTarget, Network, Work, block::Header};
 use work::BlockTemplate;
 
 use crate::error::NodeError;
@@ -48,6 +48,11 @@ pub trait BitcoinNode: fmt::Debug + Send + Sync {
     /// A whole block by its hash. `None`: never seen, or pruned.
     async fn block(&self, hash: BlockHash) -> Result<Option<Block>, NodeError>;
 
+    /// The lowest height of which it can tell anything: above 0 where headers are kept from a checkpoint on.
+    fn lowest_height(&self) -> u32 {
+        0
+    }
+
     /// Where the node stands (`getblockchaininfo`). The chain has been checked against [`Self::network`].
     async fn chain_info(&self) -> Result<ChainInfo, NodeError>;
 
@@ -64,6 +69,18 @@ pub struct NodeTemplate {
     pub long_poll: Option<LongPollId>,
     /// The node that gave it.
     pub node: Arc<str>,
+    /// What it says its transactions pay and cost, in their order, for nodes that cannot compute it; `None` where it does not
+    /// say so of all of them.
+    pub costs: Option<Arc<[TransactionCost]>>,
+}
+
+/// What a transaction brings and takes, by the word of a node that has the coins it spends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TransactionCost {
+    /// Its fee.
+    pub fee: Amount,
+    /// Its signature operations cost (BIP141).
+    pub sigops: u64,
 }
 
 /// A long-poll identifier (BIP22 `longpollid`), opaque, with the node it is good for.

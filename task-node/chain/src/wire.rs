@@ -5,7 +5,7 @@
 //! node is not trusted here: hashes are recomputed, numbers are range-checked, texts are bounded.
 
 use bitcoin::{
-    Block, BlockHash, CompactTarget, Network, Target, TxMerkleNode, Work, block, consensus,
+    Amount, Block, BlockHash, CompactTarget, Network, Target, TxMerkleNode, Work, block, consensus,
     hashes::{Hash as _, sha256d},
     hex::FromHex,
 };
@@ -14,7 +14,10 @@ use work::TemplateParts;
 
 use crate::{
     error::clip,
-    node::{ChainInfo, HeaderInfo, LongPollId, Standing, SubmitOutcome, ZmqNotification},
+    node::{
+        ChainInfo, HeaderInfo, LongPollId, Standing, SubmitOutcome, TransactionCost,
+        ZmqNotification,
+    },
 };
 
 /// Why an answer cannot be used. The caller adds the node and the method.
@@ -152,6 +155,9 @@ pub(crate) struct TemplateJson {
 #[derive(Debug, Deserialize)]
 pub(crate) struct TransactionJson {
     data: String,
+    /// BIP22 lets both be absent, and a fee be negative.
+    fee: Option<i64>,
+    sigops: Option<u64>,
 }
 
 /// A `getblocktemplate` answer taken apart; `work` checks what is inside the parts.
@@ -160,6 +166,8 @@ pub(crate) enum CheckedTemplate {
     Parts {
         parts: TemplateParts,
         long_poll: Option<String>,
+        /// Of every transaction, or of none.
+        costs: Option<Vec<TransactionCost>>,
     },
     UnknownRule(String),
 }
@@ -195,6 +203,7 @@ pub(crate) fn check_template(json: TemplateJson) -> Result<CheckedTemplate, Reas
             Vec::from_hex(&tx.data).map_err(|e| format!("transaction {i} is not hex: {e}"))
         })
         .collect::<Result<Vec<Vec<u8>>, Reason>>()?;
+    let costs = json.transactions.iter().map(cost).collect();
     let witness_commitment_script = json
         .default_witness_commitment
         .map(|hex| {
@@ -214,6 +223,15 @@ pub(crate) fn check_template(json: TemplateJson) -> Result<CheckedTemplate, Reas
             witness_commitment_script,
         },
         long_poll: json.longpollid,
+        costs,
+    })
+}
+
+fn cost(transaction: &TransactionJson) -> Option<TransactionCost> {
+    let fee = u64::try_from(transaction.fee?).ok()?;
+    Some(TransactionCost {
+        fee: Amount::from_sat(fee),
+        sigops: transaction.sigops?,
     })
 }
 

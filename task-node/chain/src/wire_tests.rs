@@ -137,7 +137,12 @@ fn template(json: &Value) -> Result<CheckedTemplate, Reason> {
 
 #[test]
 fn a_template_is_taken_apart() {
-    let CheckedTemplate::Parts { parts, long_poll } = template(&template_json()).unwrap() else {
+    let CheckedTemplate::Parts {
+        parts,
+        long_poll,
+        costs,
+    } = template(&template_json()).unwrap()
+    else {
         panic!("no parts");
     };
     assert_eq!(parts.height, 1);
@@ -149,6 +154,7 @@ fn a_template_is_taken_apart() {
         Some(vec![0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed])
     );
     assert!(long_poll.unwrap().starts_with("0f9188"));
+    assert_eq!(costs, None, "one of its transactions is without sigops");
 }
 
 #[test]

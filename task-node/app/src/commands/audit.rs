@@ -49,7 +49,11 @@ pub(super) async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let fetcher = open_fetcher(&config, blocks)?;
-    let (bitcoin, _) = open_bitcoin(&config)?;
+    let bitcoin = open_bitcoin(&config)?;
+    if let Some(peers) = &bitcoin.peers {
+        peers.refresh().await;
+    }
+    let bitcoin = bitcoin.node;
 
     // What the bundle says of itself stands in for the submission; on K2 the submission is a check of its own.
     let root = fetcher.fetch_block(&cid).await?;

@@ -6,16 +6,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::peer::{PeersNode, PeersOptions};
 use chain::zmq::check_node;
 use chain::{BitcoinNode, RpcNode, ZmqCheck};
 use content::fetch::SourceError;
 use content::{KuboError, KuboRpc};
 use futures::future::join_all;
 use serde::Serialize;
+use work::SystemClock;
 
 use super::{configuration, healthcheck, output};
 use crate::cli::ConfigArgs;
 use crate::config::{Config, ContentSettings};
+use crate::node::{bitcoin_mode, peer_text, relay_witness};
 
 /// How long a peer may take to answer.
 const PEER_PATIENCE: Duration = Duration::from_secs(5);
@@ -104,6 +107,10 @@ async fn examine(config: &Config) -> Vec<Finding> {
             );
         }
     }
+    findings.push(mode(config));
+    if let Some(options) = &config.bitcoin_peers {
+        bitcoin_peers(config, options.clone(), &mut findings).await;
+    }
     for (options, zmq) in &config.bitcoin_nodes {
         let part = format!("bitcoin node {}", options.name);
         match RpcNode::new(options.clone()) {
@@ -134,6 +141,72 @@ async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(ipfs_node(&config.content).await);
     findings.extend(peers(&config.content).await);
     findings
+}
+
+fn mode(config: &Config) -> Finding {
+    let alone = config.bitcoin_peers.as_ref().map(|peers| peers.quorum) == Some(1);
+    let outcome = if alone { Outcome::Warning } else { Outcome::Ok };
+    Finding::new("bitcoin", outcome, bitcoin_mode(config))
+}
+
+async fn bitcoin_peers(config: &Config, options: PeersOptions, findings: &mut Vec<Finding>) {
+    let node = match PeersNode::new(options, Arc::new(SystemClock::new())) {
+        Ok(node) => node,
+        Err(error) => {
+            findings.push(Finding::new(
+                "bitcoin peers",
+                Outcome::Problem,
+                error.to_string(),
+            ));
+            return;
+        }
+    };
+    node.refresh().await;
+    let status = node.status();
+    for peer in &status {
+        let outcome = match &peer.failure {
+            None if peer.offers => Outcome::Ok,
+            _ => Outcome::Warning,
+        };
+        findings.push(Finding::new(
+            format!("bitcoin peer {}", peer.name),
+            outcome,
+            peer_text(peer),
+        ));
+    }
+    let (quorum, _) = node.quorum();
+    let offering = status.iter().filter(|peer| peer.offers).count();
+    if offering < quorum {
+        findings.push(Finding::new(
+            "bitcoin peers",
+            Outcome::Warning,
+            format!(
+                "{offering} of the {quorum} templates that must agree: blocks are mined without transactions until more peers \
+                 answer (add some to bitcoin.peers)"
+            ),
+        ));
+    }
+    if bitcoin_node("bitcoin peers", &node, findings).await {
+        findings.extend(relay(config, &node).await);
+    }
+}
+
+/// K2's relay beside the peers' chain; nothing where there is no program.
+async fn relay(config: &Config, node: &PeersNode) -> Option<Finding> {
+    let answer = match relay_witness::client(config) {
+        Ok(None) => return None,
+        Ok(Some(k2)) => relay_witness::ask(&k2, node).await,
+        Err(error) => Err(error),
+    };
+    let (outcome, message) = match answer {
+        Ok(Some(witness)) => match witness.words() {
+            (false, words) => (Outcome::Ok, words),
+            (true, words) => (Outcome::Problem, words),
+        },
+        Ok(None) => (Outcome::Ok, "is not set up".to_owned()),
+        Err(error) => (Outcome::Warning, format!("cannot be asked: {error:#}")),
+    };
+    Some(Finding::new("K2's relay", outcome, message))
 }
 
 fn data_dir(dir: &Path) -> Finding {

@@ -6,6 +6,7 @@ pub mod content;
 mod custody;
 mod load;
 mod parsed;
+mod peers;
 pub mod raw;
 mod show;
 

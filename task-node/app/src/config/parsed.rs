@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bitcoin::{Amount, Network, ScriptBuf};
-use chain::{Auth, RpcOptions, ZmqEndpoint};
+use chain::{Auth, RpcOptions, ZmqEndpoint, peer::PeersOptions};
 use ledger::Fee;
 use pow::{ShareDifficulty, Work};
 use rounds::{PoolRules, RulesParts};
 use work::{K2Address, PayoutScript, PoolTag, TaskId};
 
 use super::content::{self, ContentSettings};
+use super::peers::bitcoin_peers;
 use super::raw::{RawBitcoinNode, RawConfig};
 use crate::http::ControlAccess;
 
@@ -57,6 +58,8 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Where the routes that drive rounds may be called from.
     pub control: ControlAccess,
+    /// Whether operators without a Bitcoin node are served.
+    pub serve_chain: bool,
 }
 
 /// The built-in miner.
@@ -83,8 +86,10 @@ pub struct Config {
     pub node: K2Address,
     /// The Bitcoin network.
     pub network: Network,
-    /// Bitcoin nodes in order of preference.
+    /// Bitcoin nodes in order of preference; none where there are peers.
     pub bitcoin_nodes: Vec<(RpcOptions, Option<ZmqEndpoint>)>,
+    /// Other operators' nodes that take the place of a Bitcoin node.
+    pub bitcoin_peers: Option<PeersOptions>,
     /// A new template at least this often.
     pub template_refresh: Duration,
     /// How often the tip is asked for.
@@ -95,6 +100,8 @@ pub struct Config {
     pub pool_tag: PoolTag,
     /// The K2 program that pays miners.
     pub program: K2Address,
+    /// JSON-RPC endpoints of K2, best first.
+    pub k2_rpc: Vec<String>,
     /// What all nodes of the task must agree on.
     pub rules: PoolRules,
     /// The largest bundle that is fetched whole, in bytes.
@@ -240,9 +247,15 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         str::parse::<K2Address>,
     );
     let network = complaints.check("bitcoin.network", network(&raw.bitcoin.network));
-    complaints.require(!raw.bitcoin.nodes.is_empty(), || {
+    let (nodes, peers) = (!raw.bitcoin.nodes.is_empty(), !raw.bitcoin.peers.is_empty());
+    complaints.require(nodes || peers, || {
         "bitcoin.nodes is required, for example [[bitcoin.nodes]] url = \"http://127.0.0.1:8332\", \
-         cookie_file = \"/home/me/.bitcoin/.cookie\", zmq_hashblock = \"tcp://127.0.0.1:28332\""
+         cookie_file = \"/home/me/.bitcoin/.cookie\", zmq_hashblock = \"tcp://127.0.0.1:28332\"; \
+         or, without a Bitcoin node, bitcoin.peers = [\"http://other-node:8080\", ...]"
+            .to_owned()
+    });
+    complaints.require(!(nodes && peers), || {
+        "bitcoin.peers: not beside bitcoin.nodes, a node of one's own is better: remove one of the two"
             .to_owned()
     });
     complaints.require((1..=600).contains(&raw.bitcoin.refresh_seconds), || {
@@ -345,6 +358,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         .enumerate()
         .filter_map(|(index, node)| bitcoin_node(index, node, network, complaints))
         .collect();
+    let bitcoin_peers = bitcoin_peers(&raw.bitcoin, network, complaints);
 
     let task = task?;
     let node = node?;
@@ -379,11 +393,13 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         node,
         network,
         bitcoin_nodes,
+        bitcoin_peers,
         template_refresh: Duration::from_secs(raw.bitcoin.refresh_seconds),
         tip_poll: Duration::from_millis(raw.bitcoin.poll_milliseconds),
         payout: payout?,
         pool_tag: pool_tag?,
         program: program?,
+        k2_rpc: raw.k2.rpc.clone(),
         rules: rules?,
         max_bundle_bytes: raw.audit.max_bundle_bytes,
         stratum: StratumSettings {
@@ -403,6 +419,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
             } else {
                 ControlAccess::Loopback
             },
+            serve_chain: raw.http.serve_chain,
         },
         content,
         miner,

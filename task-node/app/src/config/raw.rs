@@ -77,6 +77,13 @@ pub struct RawBitcoin {
     pub network: String,
     /// Nodes in order of preference.
     pub nodes: Vec<RawBitcoinNode>,
+    /// Without a Bitcoin node: base URLs of other operators' nodes, which give headers and templates.
+    pub peers: Vec<String>,
+    /// How many of `peers` must list a transaction alike before it is mined. With 1, one liar can make blocks invalid.
+    pub peer_quorum: usize,
+    /// With `peers`: a block to trust, `HEIGHT:HASH`, older than the task's first round. The first block of the chain by
+    /// default, except on mainnet.
+    pub checkpoint: String,
     /// A new template at least this often, in seconds.
     pub refresh_seconds: u64,
     /// How often the tip is asked for behind ZMQ and long polling, in milliseconds.
@@ -88,6 +95,9 @@ impl Default for RawBitcoin {
         Self {
             network: "mainnet".to_owned(),
             nodes: Vec::new(),
+            peers: Vec::new(),
+            peer_quorum: 2,
+            checkpoint: String::new(),
             refresh_seconds: 30,
             poll_milliseconds: 1000,
         }
@@ -285,6 +295,8 @@ impl Default for RawStratum {
 pub struct RawHttp {
     /// Where the Orca sidecar and other nodes reach this one.
     pub listen: String,
+    /// Give headers and templates of this node's Bitcoin node to operators who have none (`/chain/...`).
+    pub serve_chain: bool,
     /// Let other machines drive this node's rounds. The Orca sidecar calls from the pod itself and does not need it.
     pub control_from_anywhere: bool,
 }
@@ -293,6 +305,7 @@ impl Default for RawHttp {
     fn default() -> Self {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
+            serve_chain: true,
             control_from_anywhere: false,
         }
     }

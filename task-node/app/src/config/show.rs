@@ -16,6 +16,9 @@ pub fn redacted(config: &RawConfig) -> RawConfig {
         }
         node.url = without_credentials(&node.url);
     }
+    for peer in &mut config.bitcoin.peers {
+        *peer = without_credentials(peer);
+    }
     config.custody.url = without_credentials(&config.custody.url);
     config.ipfs.rpc = without_credentials(&config.ipfs.rpc);
     let mut public = config.ipfs.effective_gateways(&config.bitcoin.network);
@@ -59,6 +62,10 @@ mod tests {
             .push("https://token:hunter2@gateway.example/a@b".to_owned());
         config.ipfs.rpc = "http://token:hunter2@127.0.0.1:5001".to_owned();
         config.ipfs.gateways = Some(vec!["https://u:hunter2@{cid}.example".to_owned()]);
+        config
+            .bitcoin
+            .peers
+            .push("http://u:hunter2@peer.example:8338".to_owned());
         config.custody.url = "https://token:hunter2@esplora.example/api".to_owned();
         let shown = format!("{:?}", redacted(&config));
         assert!(!shown.contains("hunter2"), "{shown}");

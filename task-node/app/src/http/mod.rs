@@ -2,6 +2,8 @@
 
 // utoipa's expansion qualifies query types that are already in scope.
 #[allow(unused_qualifications)]
+mod chain;
+#[allow(unused_qualifications)]
 mod content;
 mod dashboard;
 mod error;
@@ -70,6 +72,19 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(content::ipfs))
                 .route(web::head().to(content::ipfs))
                 .default_service(web::to(|| wrong_method("GET"))),
+        )
+        .app_data(web::Data::new(chain::Downloads::default()))
+        .route("/chain/tip", web::get().to(chain::tip))
+        .route("/chain/template", web::get().to(chain::template))
+        .route(
+            "/chain/headers/{from_height}",
+            web::get().to(chain::headers),
+        )
+        .route("/chain/header/{hash}", web::get().to(chain::header))
+        .service(
+            web::resource("/chain/block")
+                .route(web::post().to(chain::block))
+                .default_service(web::to(|| wrong_method("POST"))),
         )
         .route("/api/stats", web::get().to(stats::stats))
         .route("/api/rounds", web::get().to(stats::rounds))

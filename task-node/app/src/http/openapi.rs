@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use utoipa::OpenApi;
 
-use super::{content, error, koii, rewards, stats};
+use super::{chain, content, error, koii, rewards, stats};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,11 @@ use super::{content, error, koii, rewards, stats};
         koii::audit,
         koii::distribution,
         content::ipfs,
+        chain::tip,
+        chain::template,
+        chain::headers,
+        chain::header,
+        chain::block,
         stats::stats,
         stats::rounds,
         stats::audits,

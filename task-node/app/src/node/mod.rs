@@ -9,8 +9,10 @@ mod blocks;
 mod data_dir;
 mod distribution;
 mod feed;
+mod mode;
 mod pin_book;
 mod pinning;
+pub(crate) mod relay_witness;
 mod rewards;
 mod rounds;
 mod settlement;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 
 use ::rounds::{Auditor, PoolRules, RoundKeeper};
 use ::work::{Clock, K2Address, RoundNumber, TaskId};
+use chain::peer::{ChainSource, PeersNode};
 use chain::{BitcoinNode, Condition, FailoverNode, TemplateFeed, WatcherPhase};
 use content::{BlockStore, DagLimits};
 use k2_interface::Role;
@@ -32,8 +35,12 @@ use stratum::Server;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use data_dir::check_data_dir;
+pub use mode::bitcoin_mode;
 pub use settlement::Settled;
-pub use start::{open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run};
+pub use start::{
+    Bitcoin, open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run,
+};
+pub(crate) use views::peer_text;
 pub use views::{
     AuditView, BlockView, ClaimView, DistributionView, EarnedView, Health, IpfsView,
     MaturedBlockView, RejectedView, RewardView, RewardsView, RoundView, SettlementView, Stats,
@@ -56,6 +63,9 @@ pub struct Node {
     blocks: Arc<dyn BlockStore>,
     auditor: Auditor,
     bitcoin: Arc<FailoverNode>,
+    bitcoin_mode: String,
+    peers: Option<Arc<PeersNode>>,
+    chain_source: Option<Arc<ChainSource>>,
     templates: TemplateFeed,
     keeper: RoundKeeper,
     /// A round Koii asked for while there was no template.
@@ -105,9 +115,16 @@ impl Node {
             (_, None, None) => "ready, waiting for the first round".to_owned(),
             (_, None, Some(round)) => format!("mining for round {round}"),
         };
-        let bitcoin_nodes = self
-            .bitcoin
-            .status()
+        let members = match &self.peers {
+            Some(_) => Vec::new(),
+            None => self.bitcoin.status(),
+        };
+        let peers = self.peers.as_ref().map(|peers| peers.status());
+        let peers = peers.into_iter().flatten().map(|peer| {
+            let text = peer_text(&peer);
+            (peer.name, text)
+        });
+        let bitcoin_nodes = members
             .into_iter()
             .map(|member| {
                 let height = member
@@ -122,12 +139,14 @@ impl Node {
                 };
                 (member.name, format!("{condition}{height}{active}"))
             })
+            .chain(peers)
             .collect();
         Health {
             ready,
             message,
             round: round.map(RoundNumber::get),
             height,
+            bitcoin_mode: self.bitcoin_mode.clone(),
             bitcoin_nodes,
         }
     }
@@ -145,6 +164,12 @@ impl Node {
             max_total_bytes: self.max_bundle_bytes,
             ..DagLimits::default()
         }
+    }
+
+    /// What this node gives to operators without a Bitcoin node, if it gives anything.
+    #[must_use]
+    pub fn chain_source(&self) -> Option<&Arc<ChainSource>> {
+        self.chain_source.as_ref()
     }
 
     fn chain(&self) -> &dyn BitcoinNode {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use anyhow::Context as _;
+use chain::peer::{ChainSource, PeersNode};
 use chain::{BitcoinNode, FailoverNode, FailoverOptions, RpcNode, WatcherOptions, watcher};
 use content::{BlockStore, DirStore, FetchOptions, Fetcher, KuboRpc};
 use rounds::{Auditor, RoundKeeper};
@@ -24,7 +25,7 @@ use work::{Clock, SystemClock};
 use super::feed::{self, JobConstants};
 use super::pinning::{self, PinStatus};
 use super::sinks::{NodeSink, StoreSink};
-use super::{Node, blocks, check_data_dir, settling};
+use super::{Node, bitcoin_mode, blocks, check_data_dir, relay_witness, settling};
 use crate::config::Config;
 use crate::{http, mining};
 
@@ -89,11 +90,23 @@ pub fn open_fetcher(config: &Config, blocks: Arc<dyn BlockStore>) -> anyhow::Res
     Ok(Fetcher::new(config.content.sources()?, blocks, options)?)
 }
 
-/// The configured Bitcoin nodes behind one, in order of preference, with the single ones for their ZMQ endpoints.
+/// Where a node has its knowledge of Bitcoin from.
+#[derive(Debug)]
+pub struct Bitcoin {
+    /// All of it behind one.
+    pub node: Arc<FailoverNode>,
+    /// The peers that take the place of a Bitcoin node, if they do.
+    pub peers: Option<Arc<PeersNode>>,
+    /// How to watch it.
+    pub watcher: WatcherOptions,
+}
+
+/// The configured Bitcoin nodes behind one, in order of preference, with the single ones for their ZMQ endpoints; or the
+/// peers in their place, still unasked.
 ///
 /// # Errors
 /// A node that is configured wrongly.
-pub fn open_bitcoin(config: &Config) -> anyhow::Result<(Arc<FailoverNode>, WatcherOptions)> {
+pub fn open_bitcoin(config: &Config) -> anyhow::Result<Bitcoin> {
     let mut nodes: Vec<Arc<dyn BitcoinNode>> = Vec::new();
     let mut zmq = Vec::new();
     for (options, endpoint) in &config.bitcoin_nodes {
@@ -103,6 +116,15 @@ pub fn open_bitcoin(config: &Config) -> anyhow::Result<(Arc<FailoverNode>, Watch
         }
         nodes.push(node);
     }
+    let mut peers = None;
+    if let Some(options) = &config.bitcoin_peers {
+        let node = Arc::new(PeersNode::new(
+            options.clone(),
+            Arc::new(SystemClock::new()),
+        )?);
+        nodes.push(Arc::clone(&node) as Arc<dyn BitcoinNode>);
+        peers = Some(node);
+    }
     let node = FailoverNode::new(nodes, FailoverOptions::default())?;
     let watcher = WatcherOptions {
         poll: config.tip_poll,
@@ -110,7 +132,11 @@ pub fn open_bitcoin(config: &Config) -> anyhow::Result<(Arc<FailoverNode>, Watch
         zmq,
         ..WatcherOptions::default()
     };
-    Ok((Arc::new(node), watcher))
+    Ok(Bitcoin {
+        node: Arc::new(node),
+        peers,
+        watcher,
+    })
 }
 
 /// Runs a node until `stop`.
@@ -142,10 +168,28 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let fetcher = open_fetcher(&config, Arc::clone(&blocks))?;
     let kubo = config.content.rpc()?.map(KuboRpc::new).transpose()?;
     let (pin_status, pins) = watch::channel(kubo.as_ref().map(PinStatus::of));
-    let (bitcoin, watcher_options) = open_bitcoin(&config)?;
+    let Bitcoin {
+        node: bitcoin,
+        peers,
+        watcher: watcher_options,
+    } = open_bitcoin(&config)?;
+    let mode = bitcoin_mode(&config);
+    tracing::info!(mode, "Bitcoin");
+    if let Some(peers) = &peers {
+        peers.spawn(&stop);
+    }
     let _monitor = bitcoin.spawn_monitor(stop.clone());
     let chain: Arc<dyn BitcoinNode> = Arc::clone(&bitcoin) as Arc<dyn BitcoinNode>;
     let templates = watcher::spawn(Arc::clone(&chain), watcher_options, stop.clone());
+    let tasks = TaskTracker::new();
+    if peers.is_some()
+        && let Some(k2) = relay_witness::client(&config)?
+    {
+        tasks.spawn(relay_witness::follow(k2, Arc::clone(&chain), stop.clone()));
+    }
+    // What this node itself has from peers it does not pass on: it could vouch for none of it.
+    let chain_source = (config.http.serve_chain && peers.is_none())
+        .then(|| ChainSource::spawn(Arc::clone(&chain), templates.clone(), stop.clone()));
 
     let rules = Arc::new(config.rules.clone());
     let keeper = RoundKeeper::new(
@@ -165,7 +209,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     )
     .with_max_bundle_bytes(config.max_bundle_bytes);
 
-    let tasks = TaskTracker::new();
     let (work_sender, work) = watch::channel(None);
     let mut feed = tasks.spawn(feed::run(
         JobConstants {
@@ -231,6 +274,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         blocks,
         auditor,
         bitcoin,
+        bitcoin_mode: mode,
+        peers,
+        chain_source,
         templates,
         keeper,
         wanted: Mutex::new(None),

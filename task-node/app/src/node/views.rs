@@ -17,8 +17,37 @@ pub struct Health {
     pub round: Option<u64>,
     /// Height of the block being mined.
     pub height: Option<u32>,
-    /// Each configured Bitcoin node: its name and how it is.
+    /// Where this node has its knowledge of Bitcoin from, and whom that trusts.
+    #[serde(default)]
+    pub bitcoin_mode: String,
+    /// Each configured Bitcoin node, or peer in place of one: its name and how it is.
     pub bitcoin_nodes: BTreeMap<String, String>,
+}
+
+/// How a peer is, in words.
+pub(crate) fn peer_text(peer: &chain::peer::PeerStatus) -> String {
+    if let Some(failure) = &peer.failure {
+        let what = if peer.set_aside {
+            "set aside"
+        } else {
+            "gives nothing"
+        };
+        return format!("{what}: {failure}");
+    }
+    let Some((height, _)) = peer.tip else {
+        return "not asked yet".to_owned();
+    };
+    let standing = match peer.behind {
+        Some(0) => String::new(),
+        Some(behind) => format!(", {behind} blocks behind"),
+        None => ", on a branch with less work".to_owned(),
+    };
+    let template = if peer.offers {
+        ""
+    } else {
+        ", no template for the tip"
+    };
+    format!("healthy, height {height}{standing}{template}")
 }
 
 /// The node's state, for the operator and the dashboard.

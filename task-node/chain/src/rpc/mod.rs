@@ -233,9 +233,13 @@ impl RpcNode {
 
     fn template(&self, answer: TemplateJson) -> Result<NodeTemplate, NodeError> {
         const METHOD: &str = "getblocktemplate";
-        let (parts, long_poll) =
+        let (parts, long_poll, costs) =
             match wire::check_template(answer).map_err(|reason| self.bad(METHOD, reason))? {
-                CheckedTemplate::Parts { parts, long_poll } => (parts, long_poll),
+                CheckedTemplate::Parts {
+                    parts,
+                    long_poll,
+                    costs,
+                } => (parts, long_poll, costs),
                 CheckedTemplate::UnknownRule(rule) => {
                     return Err(NodeError::UnknownRule {
                         node: self.name.to_string(),
@@ -256,6 +260,7 @@ impl RpcNode {
                 id,
             }),
             node: Arc::clone(&self.name),
+            costs: costs.map(Into::into),
         })
     }
 }
