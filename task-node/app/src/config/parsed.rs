@@ -94,6 +94,8 @@ pub struct Config {
     pub pool_tag: PoolTag,
     /// The K2 program that pays miners.
     pub program: K2Address,
+    /// JSON-RPC endpoints of K2, best first: for what the status says of claims.
+    pub k2_rpc: Vec<String>,
     /// What all nodes of the task must agree on.
     pub rules: PoolRules,
     /// The largest bundle that is fetched whole, in bytes.
@@ -399,6 +401,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         payout: payout?,
         pool_tag: pool_tag?,
         program: program?,
+        k2_rpc: raw.k2.rpc.clone(),
         rules: rules?,
         max_bundle_bytes: raw.audit.max_bundle_bytes,
         stratum: StratumSettings {

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use utoipa::OpenApi;
 
-use super::{content, error, koii, rewards, stats};
+use super::{content, error, koii, rewards, stats, status};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,7 @@ use super::{content, error, koii, rewards, stats};
         koii::audit,
         koii::distribution,
         content::ipfs,
+        status::status,
         stats::stats,
         stats::rounds,
         stats::audits,

@@ -9,6 +9,7 @@ mod blocks;
 mod data_dir;
 mod distribution;
 mod feed;
+mod outside;
 mod rewards;
 mod rounds;
 mod settlement;
@@ -16,12 +17,15 @@ mod settling;
 mod sinks;
 mod start;
 mod stats;
+mod status;
 mod views;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::rounds::{Auditor, PoolRules, RoundKeeper};
-use ::work::{Clock, K2Address, RoundNumber, TaskId};
+use ::work::{Clock, K2Address, RoundNumber, TaskId, UnixTime};
 use chain::{BitcoinNode, Condition, FailoverNode, TemplateFeed, WatcherPhase};
 use content::{BlockStore, DagLimits};
 use k2_interface::Role;
@@ -32,13 +36,16 @@ use tokio::sync::{Mutex, Notify};
 pub use data_dir::check_data_dir;
 pub use settlement::Settled;
 pub use start::{open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run};
+pub(crate) use status::{room, stored};
 pub use views::{
     AuditView, BlockView, ClaimView, DistributionView, EarnedView, Health, MaturedBlockView,
     RejectedView, RewardView, RewardsView, RoundView, SettlementView, Stats, WorkerView,
 };
 
 use crate::refusal::Refusal;
+use outside::Outside;
 use settlement::Settling;
+use status::{EarnedCache, Fetched};
 
 /// A running node.
 pub struct Node {
@@ -60,6 +67,15 @@ pub struct Node {
     /// Audits and distributions hold whole bundles in memory: one at a time.
     heavy: Mutex<()>,
     settling: Mutex<Settling>,
+    /// When this process began.
+    started: UnixTime,
+    data_dir: PathBuf,
+    template_refresh: Duration,
+    /// Whom the built-in miner works for, if it is on.
+    built_in: Option<K2Address>,
+    earned: Mutex<EarnedCache>,
+    fetched: Mutex<Fetched>,
+    outside: Outside,
     /// Rounds may have become ready to be settled.
     settle_soon: Notify,
 }

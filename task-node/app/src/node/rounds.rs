@@ -104,6 +104,10 @@ impl Node {
             .submission(round, &mark)
             .await?
             .ok_or_else(not_ours)?;
+        // Nobody can have asked for it before it was named.
+        if seal.at >= self.started {
+            self.fetched.lock().await.sealed(seal.cid);
+        }
         Ok(SubmissionView {
             cid: seal.cid,
             shares: seal.shares,

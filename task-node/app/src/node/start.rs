@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
+use super::outside::Outside;
 use super::sinks::{NodeSink, StoreSink};
 use super::{Node, blocks, check_data_dir, settling};
 use crate::config::Config;
@@ -224,12 +225,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         ));
     }
 
+    let outside = Outside::new(config.gateways.clone(), &config.k2_rpc, config.program)?;
     let node = Arc::new(Node {
         task: config.task,
         key: config.node,
         program: config.program,
         rules,
         max_bundle_bytes: config.max_bundle_bytes,
+        started: clock.now(),
+        data_dir: config.data_dir.clone(),
+        template_refresh: config.template_refresh,
+        built_in: config.miner.as_ref().map(|miner| miner.address),
+        earned: Mutex::default(),
+        fetched: Mutex::default(),
+        outside,
         clock,
         store,
         blocks,
