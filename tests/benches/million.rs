@@ -42,7 +42,7 @@ async fn measure() {
         chain: PrivateChain::PrivateSignet,
         nodes: 3,
         // The others have not seen when this round began.
-        settings: vec!["audit.clock_tolerance_seconds=100000".to_owned()],
+        settings: vec!["audit.clock_tolerance_seconds=86400".to_owned()],
         ..PoolOptions::default()
     };
     let mut pool = TestPool::start(&options).await.unwrap();

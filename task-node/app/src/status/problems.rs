@@ -320,7 +320,10 @@ fn gateways(gateways: &[GatewayFact]) -> Vec<ProblemView> {
     if !away.is_empty() && away.len() == gateways.len() {
         return vec![hand(
             "gateways",
-            format!("none of the {} gateways answers", gateways.len()),
+            match gateways.len() {
+                1 => format!("the only gateway, {}, does not answer", gateways[0].url),
+                many => format!("none of the {many} gateways answers"),
+            },
             "check this machine's network and content.gateways: without one, nothing can be audited and no list be computed",
         )];
     }

@@ -352,9 +352,14 @@ fn disk_gateways_settlement_and_k2() {
     expect(Severity::Hand, "disk", "only 1023 MiB", |facts| {
         facts.disk_free = Some(LEAST_ROOM - 1);
     });
-    expect(Severity::Hand, "gateways", "none of the 1", |facts| {
-        live(facts).gateways[0].trouble = Some("no connection".to_owned());
-    });
+    expect(
+        Severity::Hand,
+        "gateways",
+        "the only gateway, http://a, does",
+        |facts| {
+            live(facts).gateways[0].trouble = Some("no connection".to_owned());
+        },
+    );
     expect(
         Severity::Notice,
         "gateways",
