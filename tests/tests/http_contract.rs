@@ -174,7 +174,10 @@ async fn the_sidecar_s_requests_are_answered_as_it_expects() {
     assert_eq!(said["submission"]["decided_round"], json!(0));
     assert_eq!(said["submission"]["answer"], json!("yes"));
     assert_eq!(said["submission"]["fetched"], json!(0));
-    let ipfs = url(&format!("/ipfs/{}?format=raw", first["cid"].as_str().unwrap()));
+    let ipfs = url(&format!(
+        "/ipfs/{}?format=raw",
+        first["cid"].as_str().unwrap()
+    ));
     assert_eq!(http.get(ipfs).send().await.unwrap().status(), 200);
     let (_, said) = answer(http.get(url("/api/status")).send().await.unwrap()).await;
     assert_eq!(said["submission"]["fetched"], json!(1));
