@@ -265,6 +265,12 @@ impl TestNode {
         Ok(())
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref()?.id()
+    }
+
     /// Its log file.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -164,6 +164,26 @@ async fn the_sidecar_s_requests_are_answered_as_it_expects() {
         .unwrap();
     assert!(is_json(&response));
     assert_eq!(response.text().await.unwrap(), "{}");
+
+    // The operator sees the same: what was submitted, and that it was accepted.
+    let (status, said) = answer(http.get(url("/api/status")).send().await.unwrap()).await;
+    assert_eq!(status, 200);
+    assert_eq!(said["running"], json!(true));
+    assert_eq!(said["submission"]["round"], json!(0));
+    assert_eq!(said["submission"]["cid"], first["cid"]);
+    assert_eq!(said["submission"]["decided_round"], json!(0));
+    assert_eq!(said["submission"]["answer"], json!("yes"));
+    assert_eq!(said["submission"]["fetched"], json!(0));
+    let ipfs = url(&format!(
+        "/ipfs/{}?format=raw",
+        first["cid"].as_str().unwrap()
+    ));
+    assert_eq!(http.get(ipfs).send().await.unwrap().status(), 200);
+    let (_, said) = answer(http.get(url("/api/status")).send().await.unwrap()).await;
+    assert_eq!(said["submission"]["fetched"], json!(1));
+    // Nobody mines here, and it is said.
+    assert_eq!(said["mining"]["answer"], json!("no"));
+    assert_eq!(said["mining"]["round"], json!(7));
 }
 
 #[tokio::test]

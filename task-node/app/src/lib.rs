@@ -13,6 +13,7 @@ mod mining;
 pub mod node;
 pub mod refusal;
 pub mod requests;
+pub mod status;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::MinerSettings;
 
+/// The built-in miner's worker name.
+pub(crate) const BUILT_IN_WORKER: &str = "built-in";
 /// What is in flight between miner and session at most.
 const STREAM_BYTES: usize = 64 * 1024;
 /// Between one session of the built-in miner and the next.
@@ -43,7 +45,7 @@ pub(crate) async fn built_in(
     let miner = Miner::new(miner::MinerSettings {
         // Never dialled: the stream below leads to this node.
         pool,
-        user: format!("{}.built-in", settings.address),
+        user: format!("{}.{BUILT_IN_WORKER}", settings.address),
         password: "x".to_owned(),
         suggest_difficulty: settings.difficulty.map(ShareDifficulty::announced),
         engine: engine(settings.threads, settings.max_hash_rate.unwrap_or(0)),

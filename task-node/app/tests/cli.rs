@@ -138,6 +138,7 @@ fn every_command_has_help() {
         "shares",
         "rounds",
         "config",
+        "status",
         "doctor",
         "healthcheck",
         "mine",

@@ -124,6 +124,15 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
 
+    /// Am I mining, is my last submission accepted, what did I earn, what needs my hand?
+    #[command(after_help = "Examples:\n  \
+        orcapool status -c orcapool.toml\n  \
+        orcapool status --url http://192.0.2.7:8080 --watch\n  \
+        orcapool status --json | jq .problems\n\n\
+        Asks the node that runs on this machine. If none does, it says what the store last knew.\n\
+        Exit status: 0 all well, 1 something needs your hand, 2 there is nobody to ask.")]
+    Status(StatusArgs),
+
     /// Says which of configuration, Bitcoin node, ports, store and peers is wrong, and what to do.
     #[command(
         after_help = "Example:\n  orcapool doctor -c orcapool.toml\n\nExit status: 0 all well, 1 something needs your hand."
@@ -322,6 +331,23 @@ pub struct AuditArgs {
     /// JSON instead of a sentence.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `orcapool status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The node to ask, `http://host:port`, instead of the one that `http.listen` names on this machine.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// JSON instead of sentences: what `GET /api/status` answers.
+    #[arg(long)]
+    pub json: bool,
+    /// Ask again every two seconds, until Ctrl-C.
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// `orcapool mine`

@@ -16,6 +16,8 @@ mod output;
 mod rounds;
 mod run;
 mod shares;
+mod status;
+mod status_text;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             json,
         } => rounds::run(&config, limit, json).await,
         Command::Config(command) => config::run(&command),
+        Command::Status(args) => status::run(&args).await,
         Command::Doctor { config, json } => doctor::run(&config, json).await,
         Command::Healthcheck { config, ready } => healthcheck::run(&config, ready).await,
         Command::K2 { common, command } => k2::run(&common, &command).await,

@@ -56,6 +56,12 @@ impl OwnChild {
         })
     }
 
+    /// Its process id; `None` once it has ended and was waited for.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Fails if the child has ended by itself.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ pub(super) async fn ipfs(
     for header in format.headers(&cid) {
         answer.insert_header(header);
     }
-    match format {
+    let served = match format {
         Format::Raw => {
             let block = node
                 .blocks()
@@ -54,14 +54,18 @@ pub(super) async fn ipfs(
                 .await
                 .map_err(|error| unavailable(&error))?
                 .ok_or_else(missing)?;
-            Ok(answer.body(block.into_bytes()))
+            answer.body(block.into_bytes())
         }
         Format::Car => {
             match content::car::export_stream(node.blocks(), cid, node.dag_limits()).await {
-                Ok(parts) => Ok(answer.streaming(parts)),
-                Err(content::car::CarError::Missing(_)) => Err(missing()),
-                Err(error) => Err(unavailable(&error)),
+                Ok(parts) => answer.streaming(parts),
+                Err(content::car::CarError::Missing(_)) => return Err(missing()),
+                Err(error) => return Err(unavailable(&error)),
             }
         }
+    };
+    if request.method() == actix_web::http::Method::GET {
+        node.note_served(&cid).await;
     }
+    Ok(served)
 }

@@ -1,4 +1,4 @@
-//! The operator's first page: what `/api/stats` says, for a person.
+//! The operator's first page: the four answers of `/api/status`, then miners, rounds and blocks in tables.
 
 use actix_web::HttpResponse;
 

@@ -13,6 +13,7 @@ mod rewards;
 mod sidecar;
 #[allow(unused_qualifications)]
 mod stats;
+mod status;
 
 use std::net::TcpListener;
 
@@ -86,6 +87,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route(web::post().to(chain::block))
                 .default_service(web::to(|| wrong_method("POST"))),
         )
+        .route("/api/status", web::get().to(status::status))
         .route("/api/stats", web::get().to(stats::stats))
         .route("/api/rounds", web::get().to(stats::rounds))
         .route("/api/rounds/{round}/audits", web::get().to(stats::audits))

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use utoipa::OpenApi;
 
-use super::{chain, content, error, koii, rewards, stats};
+use super::{chain, content, error, koii, rewards, stats, status};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,7 @@ use super::{chain, content, error, koii, rewards, stats};
         chain::headers,
         chain::header,
         chain::block,
+        status::status,
         stats::stats,
         stats::rounds,
         stats::audits,

@@ -69,31 +69,27 @@ impl Node {
         Ok(list)
     }
 
-    /// What K2 shows of a round that is still being mined is not all there will be. Noted as its accepted submissions, it
-    /// could settle the round, without its blocks, for good.
+    /// What K2 shows of a round that is not over is not all there will be. Noted as its accepted submissions, it could
+    /// settle the round, without its blocks, for good.
     async fn refuse_open_round(
         &self,
         round: RoundNumber,
         request: &DistributionRequest,
     ) -> Result<(), Refusal> {
-        let Some(mined) = *self.keeper.claimed().borrow() else {
-            return Ok(());
-        };
-        if mined != round
-            && !request
-                .rounds
-                .iter()
-                .flatten()
-                .any(|listed| *listed == mined)
-        {
-            return Ok(());
+        let mined = *self.keeper.claimed().borrow();
+        let begun = mined.max(*self.wanted.lock().await);
+        for asked in request.rounds.iter().flatten().chain([&round]) {
+            let is_open = || async {
+                let record = self.store.round(*asked).await?;
+                Ok::<_, Refusal>(record.is_some_and(|record| record.state == RoundState::Open))
+            };
+            if Some(*asked) > begun || (mined == Some(*asked) && is_open().await?) {
+                return Err(Refusal::Unavailable(format!(
+                    "round {asked} is not over, as far as this node was told: ask again when /task has named the next one"
+                )));
+            }
         }
-        match self.store.round(mined).await? {
-            Some(record) if record.state == RoundState::Open => Err(Refusal::Unavailable(format!(
-                "round {mined} is still being mined, so nobody has submitted it: ask again when it is over"
-            ))),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Remembers from which round on this task's rounds are settled.

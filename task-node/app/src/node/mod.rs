@@ -10,6 +10,7 @@ mod data_dir;
 mod distribution;
 mod feed;
 mod mode;
+mod outside;
 mod pin_book;
 mod pinning;
 pub(crate) mod relay_witness;
@@ -20,12 +21,15 @@ mod settling;
 mod sinks;
 mod start;
 mod stats;
+mod status;
 mod views;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::rounds::{Auditor, PoolRules, RoundKeeper};
-use ::work::{Clock, K2Address, RoundNumber, TaskId};
+use ::work::{Clock, K2Address, RoundNumber, TaskId, UnixTime};
 use chain::peer::{ChainSource, PeersNode};
 use chain::{BitcoinNode, Condition, FailoverNode, TemplateFeed, WatcherPhase};
 use content::{BlockStore, DagLimits};
@@ -40,6 +44,7 @@ pub use settlement::Settled;
 pub use start::{
     Bitcoin, open_bitcoin, open_blocks, open_fetcher, open_store, open_store_to_read, run,
 };
+pub(crate) use status::{room, stored};
 pub(crate) use views::peer_text;
 pub use views::{
     AuditView, BlockView, ClaimView, DistributionView, EarnedView, Health, IpfsView,
@@ -48,8 +53,10 @@ pub use views::{
 };
 
 use crate::refusal::Refusal;
+use outside::Outside;
 use pinning::PinStatus;
 use settlement::Settling;
+use status::{EarnedCache, Fetched};
 
 /// A running node.
 pub struct Node {
@@ -74,6 +81,15 @@ pub struct Node {
     /// Audits and distributions hold whole bundles in memory: one at a time.
     heavy: Mutex<()>,
     settling: Mutex<Settling>,
+    /// When this process began.
+    started: UnixTime,
+    data_dir: PathBuf,
+    template_refresh: Duration,
+    /// Whom the built-in miner works for, if it is on.
+    built_in: Option<K2Address>,
+    earned: Mutex<EarnedCache>,
+    fetched: Mutex<Fetched>,
+    outside: Outside,
     /// Rounds may have become ready to be settled.
     settle_soon: Notify,
     /// How the IPFS node does; `None` without one.

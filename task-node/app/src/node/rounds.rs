@@ -105,6 +105,10 @@ impl Node {
             .await?
             .ok_or_else(not_ours)?;
         self.pin_soon.notify_one();
+        // Nobody can have asked for it before it was named.
+        if seal.at >= self.started {
+            self.fetched.lock().await.sealed(seal.cid);
+        }
         Ok(SubmissionView {
             cid: seal.cid,
             shares: seal.shares,

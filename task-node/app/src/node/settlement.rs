@@ -35,7 +35,7 @@ pub(super) struct Settling {
     /// The newest settled round: wallets ask for it.
     newest: Option<Arc<Settled>>,
     /// Why the next one is not.
-    held: Option<(RoundNumber, Held)>,
+    pub(super) held: Option<(RoundNumber, Held)>,
 }
 
 /// Why a round is not settled yet.

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
+use super::outside::Outside;
 use super::pinning::{self, PinStatus};
 use super::sinks::{NodeSink, StoreSink};
 use super::{Node, bitcoin_mode, blocks, check_data_dir, relay_witness, settling};
@@ -263,12 +264,24 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         ));
     }
 
+    let outside = Outside::new(
+        config.content.gateways.clone(),
+        &config.k2_rpc,
+        config.program,
+    )?;
     let node = Arc::new(Node {
         task: config.task,
         key: config.node,
         program: config.program,
         rules,
         max_bundle_bytes: config.max_bundle_bytes,
+        started: clock.now(),
+        data_dir: config.data_dir.clone(),
+        template_refresh: config.template_refresh,
+        built_in: config.miner.as_ref().map(|miner| miner.address),
+        earned: Mutex::default(),
+        fetched: Mutex::default(),
+        outside,
         clock,
         store,
         blocks,
