@@ -13,7 +13,11 @@ fuzz_target!(|bytes: &[u8]| {
         check(complaint);
     }
     if answer::is_pinned(bytes, &cid) == Ok(true) {
-        assert!(bytes.windows(9).any(|part| part == b"recursive" || part.contains(&b'\\')));
+        assert!(
+            bytes
+                .windows(9)
+                .any(|part| part == b"recursive" || part.contains(&b'\\'))
+        );
     }
     check(answer::version(bytes).ok().map(|version| version.version));
     check(answer::failure(bytes));

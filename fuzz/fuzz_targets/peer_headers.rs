@@ -17,6 +17,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     for height in 1..=chain.height() {
         let header = chain.header(&chain.hash_at(height).unwrap()).unwrap();
-        assert_eq!(Some(header.header.prev_blockhash), chain.hash_at(height - 1));
+        assert_eq!(
+            Some(header.header.prev_blockhash),
+            chain.hash_at(height - 1)
+        );
     }
 });

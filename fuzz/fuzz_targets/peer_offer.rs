@@ -26,5 +26,10 @@ fuzz_target!(|json: &[u8]| {
         prev_hash: BlockHash::hash(&agreed.parts.prev_hash),
         ..next
     };
-    assert!(agree(&[&offer, &offer], 2, &elsewhere).parts.transactions.is_empty());
+    assert!(
+        agree(&[&offer, &offer], 2, &elsewhere)
+            .parts
+            .transactions
+            .is_empty()
+    );
 });
