@@ -3,7 +3,13 @@
 //!
 //! A signet of our own, because on regtest every share is a block. Each share really meets its claim's target, which is the easiest
 //! there is: what a share costs does not depend on how hard it was to find. Prints a table for BENCHMARKS.md.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::path::Path;
 use std::sync::Arc;
