@@ -21,7 +21,8 @@ import { startAgent } from './agent.js';
 const [PROGRAM, BITCOIND] = [process.env['ORCAPOOL_BIN'] ?? '', process.env['ORCAPOOL_BITCOIND'] ?? ''];
 const skip = !(existsSync(PROGRAM) && existsSync(BITCOIND)) && 'ORCAPOOL_BIN and ORCAPOOL_BITCOIND not set';
 const here = process.env['ORCAPOOL_ORCA_CLIENT'] || fileURLToPath(new URL('.', import.meta.url));
-const require = createRequire(path.join(here, 'package.json'));
+/** By another name: types are checked where these packages are not. @type {(name: string) => any} */
+const load = createRequire(path.join(here, 'package.json'));
 
 const TASK = address('task');
 const NODE = address('node');
@@ -48,9 +49,9 @@ function withoutLastingTimers(act) {
 test('the published client plays a round with a real node', { skip }, async (context) => {
   // The client says every call to the terminal, twice.
   for (const level of /** @type {const} */ (['log', 'debug', 'warn'])) context.mock.method(console, level, () => {});
-  const published = require('@orcacompute/orca-node-client');
-  assert.equal(require('@orcacompute/orca-node-client/package.json').version, '0.0.4');
-  const socketIo = { Server: require('socket.io').Server, io: require('socket.io-client').io };
+  const published = load('@orcacompute/orca-node-client');
+  assert.equal(load('@orcacompute/orca-node-client/package.json').version, '0.0.4');
+  const socketIo = { Server: load('socket.io').Server, io: load('socket.io-client').io };
 
   const folder = await mkdtemp(path.join(os.tmpdir(), 'orcapool-client-'));
   /** @type {(() => unknown)[]} */
