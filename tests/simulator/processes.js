@@ -1,5 +1,6 @@
 /** Processes of the simulation: all of them end with it. */
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { openSync, closeSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -50,14 +51,24 @@ export async function stop(child, signal = 'SIGTERM') {
   await ended;
 }
 
+/** Below the ports that connections get for themselves: one of those could take it before its server does. */
+const PORTS = { from: 12_000, to: 32_000 };
+
 /** @returns {Promise<number>} */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const server = createServer();
+    try {
+      server.listen(randomInt(PORTS.from, PORTS.to), '127.0.0.1');
+      await once(server, 'listening');
+    } catch {
+      continue;
+    }
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** @param {number} milliseconds @returns {Promise<void>} */

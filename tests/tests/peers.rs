@@ -250,6 +250,7 @@ async fn a_node_without_bitcoind_mines_takes_part_and_audits() {
 
     // A round: its shares are audited by a node that has the chain, and it audits that node's.
     mine(&pool, with).await;
+    wait_for_work(&pool, without).await;
     for node in &pool.nodes {
         node.orca.task(RoundNumber::ZERO.next()).await.unwrap();
     }

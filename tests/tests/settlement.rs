@@ -39,7 +39,7 @@ async fn a_round_is_settled_alike_everywhere_and_without_its_orphans() {
     // Asked too early, a node would note that nobody was accepted, and settle the round so for good.
     let early = pool.nodes[1].orca.distribution(zero, BOUNTY, &[]).await;
     let early = early.unwrap_err().to_string();
-    assert!(early.contains("still being mined"), "{early}");
+    assert!(early.contains("round 0 is not over"), "{early}");
 
     let first = find_block(&pool, 0, "alice").await;
     let second = find_block(&pool, 1, "bob").await;

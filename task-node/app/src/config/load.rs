@@ -12,7 +12,7 @@ use super::raw::RawConfig;
 const ENV_PREFIX: &str = "ORCAPOOL_";
 /// Variables with the prefix that are not configuration keys: the devnet's bitcoind and K2 program, the file itself, the
 /// scripts' cache, and what the tests are told.
-const NOT_CONFIGURATION: [&str; 15] = [
+const NOT_CONFIGURATION: [&str; 16] = [
     "BASE",
     "BIN",
     "BITCOIND",
@@ -25,6 +25,7 @@ const NOT_CONFIGURATION: [&str; 15] = [
     "IPFS_NODE",
     "K2_PROGRAM",
     "ORCA",
+    "ORCA_CLIENT",
     "SBF_SELFTEST",
     "SCENARIOS",
     "WEB3",
