@@ -78,7 +78,7 @@ struct TransactionJson {
 }
 
 impl Offer {
-    /// Reads what [`encode`] writes.
+    /// Reads what a [`super::ChainSource`] serves.
     ///
     /// # Errors
     /// [`OfferError`] names what is wrong.
