@@ -1,6 +1,6 @@
 //! The operator's four questions: am I mining, is my last submission accepted, what did I earn, what needs my hand.
 //!
-//! [`answer`] is a pure function from what is known ([`Facts`]) to what is said ([`StatusView`]). `GET /api/status`, the
+//! `answer` is a pure function from what is known (`Facts`) to what is said ([`StatusView`]). `GET /api/status`, the
 //! dashboard and `orcapool status` all say the same, because none of them words anything itself.
 
 mod answers;
