@@ -21,7 +21,8 @@ fuzz_target!(|text: &str| {
 
 fn check(raw: &RawConfig) {
     match Config::try_from(raw) {
-        Ok(config) => assert!(!config.bitcoin_nodes.is_empty()),
+        // A Bitcoin node, or peers in its place.
+        Ok(config) => assert!(config.bitcoin_nodes.is_empty() == config.bitcoin_peers.is_some()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
-use figment::{Figment, Source};
+use figment::util::nest;
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::raw::RawConfig;
 
@@ -58,25 +60,60 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<RawConfig, Lo
         }
         figment = figment.merge(Toml::file_exact(file));
     }
-    figment = figment.merge(
-        Env::prefixed(ENV_PREFIX)
-            .ignore(&NOT_CONFIGURATION)
-            .split("__"),
-    );
+    let variables = Env::prefixed(ENV_PREFIX)
+        .ignore(&NOT_CONFIGURATION)
+        .split("__");
+    for (key, text) in variables.iter() {
+        figment = figment.merge(Variable {
+            of: &variables,
+            key: key.as_str(),
+            value: value(&text),
+        });
+    }
     for assignment in assignments {
-        let (key, value) = assignment
+        let (key, text) = assignment
             .split_once('=')
             .filter(|(key, _)| !key.trim().is_empty())
             .ok_or_else(|| LoadError::Assignment(assignment.clone()))?;
-        // The same value grammar as environment variables: numbers, booleans, arrays, tables, else a string.
-        let value: figment::value::Value = value
-            .parse()
-            .unwrap_or_else(|never: std::convert::Infallible| match never {});
-        figment = figment.merge(Serialized::global(key.trim(), value));
+        figment = figment.merge(Serialized::global(key.trim(), value(text)));
     }
     figment
         .extract()
         .map_err(|error| LoadError::Keys(error.into_iter().map(explain).collect()))
+}
+
+/// One environment variable; errors name all of them.
+struct Variable<'a> {
+    of: &'a Env,
+    key: &'a str,
+    value: Value,
+}
+
+impl Provider for Variable<'_> {
+    fn metadata(&self) -> Metadata {
+        self.of.metadata()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let nested = nest(self.key, self.value.clone()).into_dict();
+        Ok(Profile::Default.collect(nested.unwrap_or_default()))
+    }
+}
+
+/// The value grammar of variables and flags: numbers, booleans, arrays, tables, else a string.
+fn value(text: &str) -> Value {
+    // figment 0.10 takes the number of a character for that of a byte where a string has an escape: with other characters
+    // than ASCII before it, it cuts the string off, or panics. Such a text is TOML, or a plain string.
+    if text.is_ascii() || !text.contains('\\') {
+        return text
+            .parse()
+            .unwrap_or_else(|never: std::convert::Infallible| match never {});
+    }
+    let mut table: Dict = toml::from_str(&format!("value = {text}")).unwrap_or_default();
+    match (table.remove("value"), table.is_empty()) {
+        (Some(value), true) => value,
+        _ => Value::from(text),
+    }
 }
 
 /// One sentence for one wrong key.
@@ -138,6 +175,30 @@ mod tests {
     use figment::Jail;
 
     use super::*;
+
+    #[test]
+    fn figment_cuts_strings_off_where_other_characters_stand_before_an_escape() {
+        for (text, read) in [
+            (r#""p\u00e4ss\"wort""#, "päss\"wort".to_owned()),
+            (r#""pässwörter\"x""#, "pässwörter\"x".to_owned()),
+            (r#""ä\\""#, "ä\\".to_owned()),
+            ("\"\r\u{1}\\é\"", "\"\r\u{1}\\é\"".to_owned()),
+            ("ä\\n", "ä\\n".to_owned()),
+            ("\"ä\\n\"\nother = 1", "\"ä\\n\"\nother = 1".to_owned()),
+        ] {
+            assert_eq!(value(text).as_str(), Some(read.as_str()), "{text}");
+        }
+        assert_eq!(
+            value(r#"["ä\\"]"#).into_array().unwrap(),
+            [Value::from("ä\\")]
+        );
+        Jail::expect_with(|jail| {
+            jail.set_env("ORCAPOOL_BITCOIN__NETWORK", r#""ä\\""#);
+            let raw = load(None, &[]).unwrap();
+            assert_eq!(raw.bitcoin.network, "ä\\");
+            Ok(())
+        });
+    }
 
     #[test]
     fn layers_override_in_order() {
