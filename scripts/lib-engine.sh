@@ -48,6 +48,9 @@ find_engine() {
         ENGINE_MISSING="no container engine here, and Debian's could not be fetched"
         return 1
     fi
+    # The package leaves these links to update-alternatives.
+    ln -sfn iptables-nft "$folder/usr/sbin/iptables"
+    ln -sfn ip6tables-nft "$folder/usr/sbin/ip6tables"
     ENGINE_BIN=$folder/usr/bin
     ENGINE_PATH=$folder/usr/bin:$folder/usr/sbin:$PATH
     ENGINE_LIBS=$(printf '%s:' "$folder"/usr/lib/*-linux-gnu "$folder"/lib/*-linux-gnu)$ENGINE_LIBS
