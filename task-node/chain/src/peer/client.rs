@@ -10,6 +10,7 @@ use super::{
     offer::{Offer, OfferError},
 };
 use crate::error::clip;
+use crate::rpc::with_causes;
 
 /// Time for the TCP (and TLS) handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -237,15 +238,6 @@ async fn read(response: &mut Response, most: usize) -> Result<Vec<u8>, PeerFailu
     Ok(bytes)
 }
 
-/// reqwest's own message is only "error sending request"; the cause below it is what helps.
 fn away(error: reqwest::Error) -> PeerFailure {
-    use std::error::Error as _;
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    PeerFailure::Away(clip(&text))
+    PeerFailure::Away(with_causes(error))
 }

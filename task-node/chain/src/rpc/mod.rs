@@ -33,6 +33,7 @@ use crate::{
     wire::{self, ChainInfoJson, CheckedTemplate, HeaderJson, NotificationJson, TemplateJson},
 };
 pub use auth::Auth;
+pub(crate) use transport::with_causes;
 use transport::{Endpoint, HttpTransport, TransportError};
 
 /// How to reach one node.

@@ -188,8 +188,13 @@ impl Endpoint {
     }
 }
 
-/// reqwest's own message is only "error sending request"; the cause below it is what helps.
 fn http_error(error: reqwest::Error) -> TransportError {
+    TransportError::Http(with_causes(error))
+}
+
+/// reqwest's own message is only "error sending request"; the cause below it is what helps. Without the URL, which may hold a
+/// password.
+pub(crate) fn with_causes(error: reqwest::Error) -> String {
     use std::error::Error as _;
     let error = error.without_url();
     let mut text = error.to_string();
@@ -198,7 +203,7 @@ fn http_error(error: reqwest::Error) -> TransportError {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    TransportError::Http(clip(&text))
+    clip(&text)
 }
 
 /// An [`Endpoint`] with the time one class of calls is allowed, body included.
