@@ -127,31 +127,3 @@ impl K2Error {
         matches!(self, Self::RateLimited { .. })
     }
 }
-
-/// The longest piece of a node's own text that reaches an error or a log line, in characters.
-const CLIP: usize = 240;
-
-/// A node's text made safe to show: bounded, control characters replaced.
-pub(crate) fn clip(text: &str) -> String {
-    let mut clipped: String = text
-        .chars()
-        .take(CLIP)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().nth(CLIP).is_some() {
-        clipped.push('…');
-    }
-    clipped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hostile_text_cannot_forge_or_flood_the_log() {
-        let shown = clip(&format!("ok\nERROR forged\u{1b}[31m{}", "x".repeat(10_000)));
-        assert!(!shown.chars().any(char::is_control));
-        assert_eq!(shown.chars().count(), CLIP + 1);
-    }
-}

@@ -21,9 +21,10 @@ use tokio::{
 };
 
 use crate::{
-    error::{NodeError, clip},
+    error::NodeError,
     node::BitcoinNode as _,
     rpc::{Auth, RpcNode, RpcOptions},
+    words::clip,
     zmq::ZmqEndpoint,
 };
 

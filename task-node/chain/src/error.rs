@@ -230,36 +230,9 @@ pub(crate) mod code {
     pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
 }
 
-/// The longest piece of a node's own text that reaches an error or a log line, in characters.
-const CLIP: usize = 160;
-
-/// A node's text made safe to show: at most 160 characters, control characters replaced.
-pub(crate) fn clip(text: &str) -> String {
-    let mut clipped: String = text
-        .chars()
-        .take(CLIP)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().nth(CLIP).is_some() {
-        clipped.push('…');
-    }
-    clipped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hostile_text_cannot_forge_or_flood_the_log() {
-        let shown = clip(&format!(
-            "ok\n2026-01-01 ERROR forged\u{1b}[31m{}",
-            "x".repeat(10_000)
-        ));
-        assert!(!shown.chars().any(char::is_control));
-        assert_eq!(shown.chars().count(), CLIP + 1);
-        assert_eq!(clip("duplicate"), "duplicate");
-    }
 
     #[test]
     fn every_failure_is_named_when_all_nodes_fail() {

@@ -29,6 +29,7 @@ mod tip_guard;
 pub mod tls;
 pub mod watcher;
 mod wire;
+pub mod words;
 pub mod zmq;
 
 pub use bitcoind::{Bitcoind, BitcoindError, BitcoindOptions, PrivateChain, StoppedBitcoind};

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use work::TemplateParts;
 
 use crate::{
-    error::clip,
     node::{
         ChainInfo, HeaderInfo, LongPollId, Standing, SubmitOutcome, TransactionCost,
         ZmqNotification,
     },
+    words::clip,
 };
 
 /// Why an answer cannot be used. The caller adds the node and the method.

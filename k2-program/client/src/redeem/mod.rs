@@ -103,7 +103,7 @@ impl Request {
         config: &Config,
     ) -> Result<Self, RedeemError> {
         let fail = |reason: String| RedeemError::Address {
-            address: crate::error::clip(address),
+            address: chain::words::clip(address),
             reason,
         };
         let network = k2_interface::bitcoin::Network::try_from(config.network)

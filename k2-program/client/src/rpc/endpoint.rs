@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chain::words::{clip, with_causes};
 use reqwest::{
     StatusCode, Url,
     header::{CONTENT_TYPE, RETRY_AFTER},
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::wire::{Answer, code};
-use crate::error::{K2Error, clip};
+use crate::error::K2Error;
 
 /// A node that needs longer for the TCP and TLS handshakes is as good as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -188,19 +189,10 @@ impl Endpoint {
         }
     }
 
-    /// reqwest's own message is only "error sending request"; the cause below it is what helps.
     fn unreachable(&self, error: reqwest::Error) -> K2Error {
-        use std::error::Error as _;
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
         K2Error::Unreachable {
             node: self.name.clone(),
-            reason: clip(&text),
+            reason: with_causes(error),
         }
     }
 }

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use chain::words::clip;
 use k2_interface::K2Address;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use solana_hash::Hash;
 use solana_signature::Signature;
 
-use crate::error::{K2Error, clip};
+use crate::error::K2Error;
 use crate::k2::{
     AccountData, AccountFilter, At, Commitment, EpochInfo, K2, LatestBlockhash, SignatureStatus,
     Simulation,

@@ -2,12 +2,12 @@
 //! that fields newer nodes add do no harm, and nothing unknown is kept in memory.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use chain::words::clip;
 use k2_interface::K2Address;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_transaction_error::TransactionError;
 
-use crate::error::clip;
 use crate::k2::{AccountData, AccountFilter, At, Commitment, Fault, SignatureStatus, Simulation};
 
 /// Codes of Solana's `RpcCustomError` and of JSON-RPC that this client acts on.

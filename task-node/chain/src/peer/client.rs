@@ -9,8 +9,7 @@ use super::{
     HEADER_BYTES, MAX_HEADERS, SubmitMessage, TipMessage,
     offer::{Offer, OfferError},
 };
-use crate::error::clip;
-use crate::rpc::with_causes;
+use crate::words::{clip, with_causes};
 
 /// Time for the TCP (and TLS) handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -25,15 +25,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
-    error::{NodeError, clip, code},
+    error::{NodeError, code},
     node::{
         BitcoinNode, ChainInfo, HeaderInfo, LongPollId, NodeTemplate, SubmitOutcome,
         ZmqNotification,
     },
     wire::{self, ChainInfoJson, CheckedTemplate, HeaderJson, NotificationJson, TemplateJson},
+    words::clip,
 };
 pub use auth::Auth;
-pub(crate) use transport::with_causes;
 use transport::{Endpoint, HttpTransport, TransportError};
 
 /// How to reach one node.

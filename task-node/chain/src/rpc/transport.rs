@@ -13,7 +13,7 @@ use jsonrpc::{
 use reqwest::{StatusCode, Url, header::CONTENT_TYPE};
 
 use super::auth::{Auth, CookieError, Credentials};
-use crate::error::clip;
+use crate::words::{clip, with_causes};
 
 /// Time for the TCP (and TLS) handshake; a node that needs longer is as good as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -190,20 +190,6 @@ impl Endpoint {
 
 fn http_error(error: reqwest::Error) -> TransportError {
     TransportError::Http(with_causes(error))
-}
-
-/// reqwest's own message is only "error sending request"; the cause below it is what helps. Without the URL, which may hold a
-/// password.
-pub(crate) fn with_causes(error: reqwest::Error) -> String {
-    use std::error::Error as _;
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    clip(&text)
 }
 
 /// An [`Endpoint`] with the time one class of calls is allowed, body included.
