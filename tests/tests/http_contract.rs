@@ -85,6 +85,19 @@ async fn the_sidecar_s_requests_are_answered_as_it_expects() {
     assert_eq!(status, 200);
     let (status, _) = answer(http.post(url("/task/3")).send().await.unwrap()).await;
     assert_eq!(status, 409);
+    // A slot that jumps: doubted, however often it is said, and the node goes on where it was.
+    for _ in 0..2 {
+        let jumped = http.post(url("/task/1000000")).send().await.unwrap();
+        let (status, body) = answer(jumped).await;
+        assert_eq!(status, 409);
+        assert!(
+            body["error"]
+                .as_str()
+                .unwrap()
+                .contains("too far after round 7"),
+            "{body}"
+        );
+    }
 
     // An empty round is a submission too: Koii restarts tasks that do not submit.
     let (status, first) = answer(http.get(url("/submission/0")).send().await.unwrap()).await;

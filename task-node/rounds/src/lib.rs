@@ -11,7 +11,7 @@
 //!    and everybody can read what is theirs.
 //!
 //! These are pure. [`RoundKeeper`] and [`Auditor`] are the shells that feed them from stores, sources and a Bitcoin node;
-//! [`RoundBook`] is the life cycle the keeper carries out.
+//! [`RoundBook`] is the life cycle the keeper carries out, and [`RoundJumps`] doubts rounds that are too far ahead.
 
 mod accepted;
 mod audit;
@@ -26,6 +26,7 @@ mod bundle_fetch;
 mod bundle_root;
 mod distribution;
 mod facts;
+mod jumps;
 mod keeper;
 mod maturity;
 mod merkle_sum;
@@ -54,6 +55,7 @@ pub use bundle_root::{
 };
 pub use distribution::{DistributeError, PayoutTerms, PayoutWindow, distribute, payout_window};
 pub use facts::{AllowedBits, ChainFacts, HeaderFact, HeightRange};
+pub use jumps::{BothClocks, RoundJumps};
 pub use keeper::{KeeperError, RoundKeeper, encode_round, seal};
 pub use maturity::{
     COINBASE_MATURITY, ChainTip, DecidedRound, Depth, MissingHeight, Undecided, decided_at,

@@ -57,7 +57,7 @@ pub(super) async fn healthz(node: web::Data<Node>) -> HttpResponse {
         (status = 200, description = "The round is open", body = TaskBody),
         (status = 400, description = "Not a round number", body = ErrorBody),
         (status = 403, description = "Not called from this machine", body = ErrorBody),
-        (status = 409, description = "The round is behind the newest one", body = ErrorBody),
+        (status = 409, description = "The round is behind the newest one, or doubtfully far ahead of it", body = ErrorBody),
         (status = 503, description = "The store cannot take it", body = ErrorBody)))]
 pub(super) async fn task(
     _: Sidecar,

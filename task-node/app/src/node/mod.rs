@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::rounds::{Auditor, PoolRules, RoundKeeper};
+use ::rounds::{Auditor, PoolRules, RoundJumps, RoundKeeper};
 use ::work::{Clock, K2Address, RoundNumber, TaskId, UnixTime};
 use chain::peer::{ChainSource, PeersNode};
 use chain::{BitcoinNode, Condition, FailoverNode, TemplateFeed, WatcherPhase};
@@ -75,6 +75,7 @@ pub struct Node {
     chain_source: Option<Arc<ChainSource>>,
     templates: TemplateFeed,
     keeper: RoundKeeper,
+    jumps: Mutex<RoundJumps>,
     /// A round Koii asked for while there was no template.
     wanted: Mutex<Option<RoundNumber>>,
     stratum: Server,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::rounds::BothClocks;
 use store::{Mark, RoundShares, RoundState, Tip};
 use work::RoundNumber;
 
@@ -17,8 +18,19 @@ impl Node {
     /// Opens a round; says what happened.
     ///
     /// # Errors
-    /// The round is behind the newest one, or the store fails.
+    /// The round is behind the newest one or doubtfully far ahead of it, or the store fails.
     pub async fn start_round(self: &Arc<Self>, round: RoundNumber) -> Result<String, Refusal> {
+        let now = BothClocks {
+            wall: self.clock.now(),
+            monotonic: self.clock.monotonic(),
+        };
+        if let Err(newest) = self.jumps.lock().await.believe(round, now) {
+            tracing::warn!(%round, %newest, "K2's slot seems to have jumped: the round is not begun");
+            return Err(Refusal::Conflict(format!(
+                "round {round} is too far after round {newest} for the time since then: if K2 really is there, the next \
+                 round is begun"
+            )));
+        }
         if let Some(newest) = *self.keeper.claimed().borrow()
             && round < newest
         {

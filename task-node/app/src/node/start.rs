@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use chain::peer::{ChainSource, PeersNode};
 use chain::{BitcoinNode, FailoverNode, FailoverOptions, RpcNode, WatcherOptions, watcher};
 use content::{BlockStore, DirStore, FetchOptions, Fetcher, KuboRpc};
-use rounds::{Auditor, RoundKeeper};
+use rounds::{Auditor, RoundJumps, RoundKeeper};
 use store::{Identity, ShareStore, SqliteStore};
 use stratum::{
     Limits, OsRandomness, PortSettings, Server, ServerParts, ServerSettings, SessionSettings,
@@ -200,6 +200,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         DRAIN,
     )
     .await?;
+    let newest = store.latest_round().await?;
+    let newest = newest.map(|record| (record.round, record.opened.at));
 
     let auditor = Auditor::new(
         Arc::clone(&rules),
@@ -292,6 +294,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         chain_source,
         templates,
         keeper,
+        jumps: Mutex::new(RoundJumps::after(newest)),
         wanted: Mutex::new(None),
         stratum: server.clone(),
         heavy: Mutex::new(()),
