@@ -35,11 +35,7 @@ pub struct SubmissionView {
     /// Where the submitter's node gives out the bundle itself: `http.public_url`, base of `/ipfs/<cid>`. It helps to find the
     /// bundle and decides nothing, so anything else that stands here is as good as nothing.
     #[schema(value_type = Option<String>)]
-    #[serde(
-        default,
-        with = "node_url",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "node_url", skip_serializing_if = "Option::is_none")]
     pub gateway: Option<NodeUrl>,
 }
 

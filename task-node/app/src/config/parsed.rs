@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::content::NodeUrl;
 use bitcoin::{Amount, Network, ScriptBuf};
 use chain::{Auth, RpcOptions, ZmqEndpoint, peer::PeersOptions};
-use ::content::NodeUrl;
 use ledger::Fee;
 use pow::{ShareDifficulty, Work};
 use rounds::{PoolRules, RulesParts};

@@ -38,7 +38,9 @@ impl Node {
                         root,
                     },
                 };
-                let auditor = self.auditor.asking(request.submission.view.gateway.as_ref());
+                let auditor = self
+                    .auditor
+                    .asking(request.submission.view.gateway.as_ref());
                 self.judge(&auditor, &submission, request.seed)
                     .await
                     .map_err(|error| {

@@ -39,7 +39,10 @@ mod tests {
 
     #[test]
     fn the_newest_word_counts_and_the_oldest_rounds_are_forgotten() {
-        let (node, other) = (K2Address::from_bytes([1; 32]), K2Address::from_bytes([2; 32]));
+        let (node, other) = (
+            K2Address::from_bytes([1; 32]),
+            K2Address::from_bytes([2; 32]),
+        );
         let url = || Some("http://203.0.113.9:8338".parse().unwrap());
         let gateways = Gateways::default();
         let round = |number| RoundNumber::new(number).unwrap();

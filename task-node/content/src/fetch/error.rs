@@ -80,9 +80,7 @@ pub enum SourceError {
     #[error("served bytes that do not hash to the CID")]
     WrongBytes,
     /// It is where no submitter's URL may lead.
-    #[error(
-        "is not in the public Internet (content.private_submitters allows private networks)"
-    )]
+    #[error("is not in the public Internet (content.private_submitters allows private networks)")]
     NotPublic,
     /// What the node that submitted the content did wrong, at the URL that it gave itself. It says nothing of the sources
     /// this node was given.

@@ -30,8 +30,8 @@ use cid::Cid;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
 pub use error::{FetchError, SourceError, SourceFailure};
-pub use node_url::{NodeUrl, NodeUrlError};
 pub(crate) use http::{answer_of, builder as http_client, read_limited, transport_error};
+pub use node_url::{NodeUrl, NodeUrlError};
 pub(crate) use source::write_without_credentials;
 pub use source::{Source, SourceUrlError};
 
