@@ -11,9 +11,10 @@ use std::{
 };
 
 use content::{
-    Block, Cid, Codec, DagLimits, FetchError, FetchOptions, Fetcher, MemoryStore, NodeUrl, Source,
-    dag_cbor, fetch::SourceError,
+    Block, BlockStore as _, Cid, Codec, DagLimits, FetchError, FetchOptions, Fetcher, MemoryStore,
+    NodeUrl, Source, car, dag_cbor, fetch::SourceError,
 };
+use futures::TryStreamExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -35,6 +36,8 @@ enum Manner {
     Drips,
     /// These bytes for every CID.
     Lies(&'static [u8]),
+    /// Gives this block, and these bytes as the CAR of anything.
+    Car(Block, Vec<u8>),
     /// On to the same path there.
     Redirects(String),
 }
@@ -123,6 +126,13 @@ async fn answer(mut stream: TcpStream, manner: Manner) {
                 alive = stream.write_all(b"x").await.is_ok();
             }
         }
+        Manner::Car(root, car) => match path.rsplit('=').next() {
+            Some("car") => say(&mut stream, "200 OK", &car).await,
+            _ if path.contains(&root.cid().to_string()) => {
+                say(&mut stream, "200 OK", root.bytes()).await;
+            }
+            _ => say(&mut stream, "404 Not Found", b"").await,
+        },
         Manner::Lies(bytes) => say(&mut stream, "200 OK", bytes).await,
         Manner::Redirects(to) => {
             let head = format!("302 Found\r\nLocation: {to}{path}");
@@ -260,6 +270,36 @@ async fn a_bad_submitter_keeps_nothing_from_coming() {
         let url: NodeUrl = url.parse().unwrap();
         let fetcher = fetcher(&[&good], options()).asking(Some(&url));
         assert_eq!(blocks_fetched(&fetcher, blocks[0].cid()).await, 4, "{url}");
+    }
+}
+
+/// However it lies, that is told from what a source of this node's own does: an audit counts only those.
+#[tokio::test]
+async fn what_a_submitter_does_stands_under_its_name() {
+    let blocks = bundle();
+    let store = MemoryStore::new();
+    for block in &blocks {
+        store.put(block).await.unwrap();
+    }
+    let parts = car::export_stream(Arc::new(store), *blocks[0].cid(), DagLimits::default());
+    let parts: Vec<_> = parts.await.unwrap().try_collect().await.unwrap();
+    let mut lying = parts.concat();
+    *lying.last_mut().unwrap() ^= 1;
+    for car in [lying, b"no CAR".to_vec(), Vec::new()] {
+        let submitter = Server::start(Manner::Car(blocks[0].clone(), car)).await;
+        let fetcher = fetcher(&[], options()).asking(Some(&submitter.node()));
+        let fetching = fetcher.fetch_dag(blocks[0].cid(), DagLimits::default());
+        let fetched = tokio::time::timeout(PATIENCE, fetching).await.unwrap();
+        let FetchError::Unavailable { failures, .. } = fetched.unwrap_err() else {
+            panic!("not that way");
+        };
+        assert!(!failures.is_empty());
+        for failure in failures {
+            assert!(
+                matches!(failure.error, SourceError::Submitter(_)),
+                "{failure}"
+            );
+        }
     }
 }
 

@@ -250,8 +250,14 @@ impl Fetcher {
     }
 
     fn failure(&self, index: usize, error: SourceError) -> SourceFailure {
-        let submitter = || self.submitter.as_ref().map(|submitter| submitter.source());
-        let source = self.sources.get(index).or_else(submitter);
+        let (source, error) = match (self.sources.get(index), &self.submitter) {
+            (Some(source), _) => (Some(source), error),
+            (None, Some(submitter)) => {
+                let error = SourceError::Submitter(Box::new(error));
+                (Some(submitter.source()), error)
+            }
+            (None, None) => (None, error),
+        };
         let url = source.map(ToString::to_string).unwrap_or_default();
         tracing::debug!(url, %error, "source failed");
         SourceFailure { url, error }

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use reqwest::Url;
 
+use super::reach::Reach;
+
 /// The longest such URL, in bytes. A thousand submissions of a round still fit into one request of the Orca sidecar.
 const MAX_BYTES: usize = 128;
 
@@ -41,6 +43,18 @@ pub struct NodeUrl(Url);
 impl NodeUrl {
     pub(super) const fn url(&self) -> &Url {
         &self.0
+    }
+
+    /// Whether it is an address, and not a name, that other nodes do not connect to because it is not in the public
+    /// Internet.
+    #[must_use]
+    pub fn is_private_address(&self) -> bool {
+        // Nothing is looked up for an address.
+        self.0.domain().is_none()
+            && self.0.socket_addrs(|| None).is_ok_and(|addresses| {
+                let mut addresses = addresses.into_iter();
+                addresses.any(|address| !Reach::Public.allows(address.ip()))
+            })
     }
 }
 
@@ -106,6 +120,21 @@ mod tests {
             let url: NodeUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);
             assert_eq!(shown.parse::<NodeUrl>().unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn what_others_will_not_follow_can_be_told() {
+        for (text, private) in [
+            ("http://1.1.1.1:8338", false),
+            ("http://node.example", false),
+            ("http://localhost:8338", false),
+            ("http://192.168.1.5:8338", true),
+            ("http://[::1]:8338", true),
+            ("http://169.254.169.254", true),
+        ] {
+            let url: NodeUrl = text.parse().unwrap();
+            assert_eq!(url.is_private_address(), private, "{text}");
         }
     }
 

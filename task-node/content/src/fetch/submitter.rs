@@ -50,9 +50,8 @@ impl Submitter {
 
     /// As [`Client::get_block`]; `like` has its limits.
     pub(super) async fn get_block(&self, like: &Client, cid: &Cid) -> Result<Block, SourceError> {
-        let client = self.client(like).await.map_err(of_submitter)?;
-        let block = client.get_block(&self.source, cid).await;
-        block.map_err(of_submitter)
+        let client = self.client(like).await?;
+        client.get_block(&self.source, cid).await
     }
 
     /// As [`Client::get_car`].
@@ -62,9 +61,8 @@ impl Submitter {
         frontier: &mut Frontier,
         store: &dyn BlockStore,
     ) -> Result<Result<usize, CarError>, SourceError> {
-        let client = self.client(like).await.map_err(of_submitter)?;
-        let imported = client.get_car(&self.source, frontier, store).await;
-        imported.map_err(of_submitter)
+        let client = self.client(like).await?;
+        client.get_car(&self.source, frontier, store).await
     }
 
     async fn client(&self, like: &Client) -> Result<&Client, SourceError> {
@@ -104,11 +102,6 @@ impl Submitter {
         }
         Ok(allowed)
     }
-}
-
-/// Whatever goes wrong there says nothing of this node's own sources.
-fn of_submitter(error: SourceError) -> SourceError {
-    SourceError::Submitter(Box::new(error))
 }
 
 /// Resolves every name to the addresses that were checked, so that none is connected to that was not.
