@@ -7,9 +7,13 @@ import { byKey, judgedOf } from './votes.js';
  * @property {number} roundNumber
  * @property {number} votes
  * @property {string} [cid] the bundle; absent where the envelope is proved to be no submission, which earns nothing
+ * @property {string} [gateway] where its submitter's node gives it out, which the container judges by itself
  */
 
 /** @typedef {{ accepted: Accepted[], forged: Set<string> }} Round */
+
+/** The longest URL of a node that the container reads. */
+export const MAX_GATEWAY_CHARACTERS = 128;
 
 /** Envelopes fetched at a time. */
 const AT_ONCE = 8;
@@ -41,8 +45,10 @@ export async function readAccepted(taskId, round, judged, find) {
         read.forged.add(stakingKey);
         read.accepted.push(accepted);
       } else {
-        const { cid } = found.statement;
-        read.accepted.push(typeof cid === 'string' ? { ...accepted, cid } : accepted);
+        const { cid, gateway } = found.statement;
+        const isUrl = typeof gateway === 'string' && gateway.length <= MAX_GATEWAY_CHARACTERS;
+        const place = isUrl ? { gateway } : {};
+        read.accepted.push(typeof cid === 'string' ? { ...accepted, cid, ...place } : accepted);
       }
     }
   };
@@ -50,6 +56,20 @@ export async function readAccepted(taskId, round, judged, find) {
   read.accepted.sort(byKey);
   return read;
 }
+
+/**
+ * A request that is not too long for the container, whatever submitters wrote: where they say that their bundles are may
+ * be left out, and has no say in the list.
+ *
+ * @template {{ submissions: Accepted[] }} T
+ * @param {T} request
+ * @param {number} limit bytes of JSON
+ * @returns {T}
+ */
+export const shortened = (request, limit) =>
+  Buffer.byteLength(JSON.stringify(request)) <= limit
+    ? request
+    : { ...request, submissions: request.submissions.map(({ gateway: _, ...others }) => others) };
 
 /**
  * Rounds that K2 shows for certain: half of what `allowed_failed_distributions` in config-task.yml tells it to keep.

@@ -40,6 +40,9 @@ function bitcoinSource({ bitcoin, peers }) {
   return peers.length === 0 ? { nodes: [] } : { nodes: [], peers, peer_quorum: Math.min(2, peers.length) };
 }
 
+/** @param {string} key @param {string} text @returns {Record<string, Value>} */
+const given = (key, text) => (text === '' ? {} : { [key]: text });
+
 /**
  * @param {object} parts
  * @param {string} parts.taskId
@@ -57,8 +60,9 @@ export function containerEnv({ taskId, stakingKey, pool, operator }) {
     task: { id: taskId, node: stakingKey },
     bitcoin: { ...shared['bitcoin'], ...bitcoinSource(operator) },
     stratum: { ...shared['stratum'], listen: [`0.0.0.0:${STRATUM_PORT}`] },
-    http: { ...shared['http'], listen: `0.0.0.0:${HTTP_PORT}` },
+    http: { ...shared['http'], listen: `0.0.0.0:${HTTP_PORT}`, ...given('public_url', operator.publicUrl) },
     content: { ...shared['content'], gateways: [...new Set(gateways)] },
+    ipfs: { ...shared['ipfs'], ...given('rpc', operator.ipfsRpc) },
     miner: { ...shared['miner'], threads: operator.minerThreads },
   };
   const variables = Object.entries(config).flatMap(([table, keys]) =>

@@ -3,6 +3,7 @@
  * them, so there is a
  * way to say "nothing": a dash.
  */
+import { MAX_GATEWAY_CHARACTERS } from './accepted.js';
 import { portComplaint } from './pool.js';
 
 /** @typedef {Record<string, string | undefined>} Environment */
@@ -14,10 +15,21 @@ import { portComplaint } from './pool.js';
  * @property {number} minerThreads
  * @property {number} stratumPort on the host
  * @property {number} httpPort on the host
+ * @property {string} publicUrl where other nodes reach it; empty: nowhere in particular
+ * @property {string} ipfsRpc of the operator's IPFS node; empty: none
  */
 
 /** The variables, in the order of config-task.yml. */
-export const VARIABLES = ['BITCOIN_RPC_URL', 'BITCOIN_ZMQ_URL', 'PEERS', 'MINER_THREADS', 'STRATUM_PORT', 'HTTP_PORT'];
+export const VARIABLES = [
+  'BITCOIN_RPC_URL',
+  'BITCOIN_ZMQ_URL',
+  'PEERS',
+  'MINER_THREADS',
+  'STRATUM_PORT',
+  'HTTP_PORT',
+  'PUBLIC_URL',
+  'IPFS_RPC',
+];
 
 /** @param {Environment} environment @param {string} name */
 function read(environment, name) {
@@ -53,6 +65,15 @@ export function readVariables(environment, pool) {
     ports[name] = port;
   }
   if (ports.STRATUM_PORT === ports.HTTP_PORT) complaints.push('STRATUM_PORT and HTTP_PORT: the same port');
+  const publicUrl = read(environment, 'PUBLIC_URL');
+  if (publicUrl !== '' && !isNodeUrl(publicUrl)) {
+    complaints.push('PUBLIC_URL: http://HOST:PORT (80, 443, or from 1024 on) and nothing behind it, or a dash');
+  }
+  const ipfsRpc = read(environment, 'IPFS_RPC');
+  const rpc = parseUrl(ipfsRpc, ['http:', 'https:']);
+  if (ipfsRpc !== '' && (rpc === null || rpc.search !== '' || rpc.hash !== '')) {
+    complaints.push('IPFS_RPC: http://HOST:5001 of an IPFS node, or a dash');
+  }
   if (complaints.length > 0) throw new Error(`task variables to change in the Koii node:\n${complaints.join('\n')}`);
   return {
     bitcoin,
@@ -60,7 +81,19 @@ export function readVariables(environment, pool) {
     minerThreads: Number(threads),
     stratumPort: ports.STRATUM_PORT,
     httpPort: ports.HTTP_PORT,
+    publicUrl: publicUrl.replace(/\/$/, ''),
+    ipfsRpc,
   };
+}
+
+/** @param {string} text what the container takes as `http.public_url` */
+function isNodeUrl(text) {
+  const url = parseUrl(text, ['http:', 'https:']);
+  if (url === null || text.length > MAX_GATEWAY_CHARACTERS || !/^[!-~]+$/.test(text) || /[@\\]/.test(text))
+    return false;
+  const port = url.port === '' ? 443 : Number(url.port);
+  const isBare = url.pathname === '/' && url.search === '' && url.hash === '' && !/[?#]/.test(text);
+  return isBare && (port === 80 || port === 443 || port >= 1024);
 }
 
 /** @param {string} text @param {string[]} protocols */

@@ -19,6 +19,8 @@ const ENVIRONMENT = {
   MINER_THREADS: '2',
   STRATUM_PORT: '3340',
   HTTP_PORT: '-',
+  PUBLIC_URL: 'http://203.0.113.9:8338/',
+  IPFS_RPC: 'http://host.containers.internal:5001',
 };
 
 /** @param {Record<string, string>} environment @param {import('../src/pool.js').Pool} [pool] */
@@ -64,6 +66,36 @@ test('the pod is what Koii’s agent plays', async () => {
   );
   assert.equal(env.ORCAPOOL_CONTENT__GATEWAYS, '["http://203.0.113.7:8338", "https://pool.example"]');
   assert.equal(env.ORCAPOOL_MINER__THREADS, '2');
+  assert.equal(env.ORCAPOOL_HTTP__PUBLIC_URL, '"http://203.0.113.9:8338"');
+  assert.equal(env.ORCAPOOL_IPFS__RPC, '"http://host.containers.internal:5001"');
+  const { pod: plain } = await spec({ ...ENVIRONMENT, PUBLIC_URL: '-', IPFS_RPC: '-' });
+  const names = plain.spec.containers[0].env.map((/** @type {any} */ it) => it.name);
+  assert.ok(!names.includes('ORCAPOOL_HTTP__PUBLIC_URL') && !names.includes('ORCAPOOL_IPFS__RPC'));
+});
+
+test('PUBLIC_URL is what the container takes: it would not start with anything else', () => {
+  const taken = [
+    'http://203.0.113.9:8338',
+    'https://node.example',
+    'http://[2001:db8::1]:1024',
+    'http://node.example:80',
+  ];
+  for (const url of taken) assert.equal(readVariables({ PUBLIC_URL: url }, POOL).publicUrl, url);
+  const refused = [
+    'node.example:8338',
+    'ftp://node.example',
+    'http://node.example/pool',
+    'http://node.example/?',
+    'http://node.example#',
+    'http://user@node.example',
+    'http://@node.example',
+    'http:\\\\node.example',
+    'http://node.example:25',
+    'http://node.example:0',
+    'http://nöde.example',
+    `http://${'a'.repeat(122)}`,
+  ];
+  for (const url of refused) assert.throws(() => readVariables({ PUBLIC_URL: url }, POOL), /PUBLIC_URL:/, url);
 });
 
 test('without a Bitcoin node the peers take its place', async () => {
@@ -130,6 +162,8 @@ test('every wrong variable is named, and no password with it', () => {
     MINER_THREADS: '-1',
     STRATUM_PORT: '3333',
     HTTP_PORT: '1e3',
+    PUBLIC_URL: 'http://user:hunter2@host',
+    IPFS_RPC: '/ip4/127.0.0.1/tcp/5001?hunter2',
   };
   for (const rpc of [
     wrong.BITCOIN_RPC_URL,
@@ -152,7 +186,15 @@ test('every wrong variable is named, and no password with it', () => {
 });
 
 test('without variables there is no Bitcoin node, and everything else by default', () => {
-  const expected = { bitcoin: null, peers: [], minerThreads: 0, stratumPort: 3334, httpPort: 8338 };
+  const expected = {
+    bitcoin: null,
+    peers: [],
+    minerThreads: 0,
+    stratumPort: 3334,
+    httpPort: 8338,
+    publicUrl: '',
+    ipfsRpc: '',
+  };
   assert.deepEqual(readVariables({}, POOL), expected);
   assert.deepEqual(
     readVariables(Object.fromEntries(Object.keys(ENVIRONMENT).map((name) => [name, ' - '])), POOL),

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 
+import { shortened } from '../src/accepted.js';
 import { address, keypair, signPayload } from './stand-ins/keys.js';
 import { TASK, operator } from './stand-ins/node.js';
 
@@ -317,6 +318,37 @@ test('distribution: without every accepted envelope there is no list, of the oth
     [address('bob')]: 100,
     [address('carol')]: 0,
   });
+});
+
+test('where a submitter says that its bundle is goes on to the container, and what is no such text does not', async () => {
+  const gateway = 'http://203.0.113.9:8338';
+  for (const [said, sent] of [
+    [gateway, gateway],
+    [`http://${'a'.repeat(200)}`, undefined],
+    [5, undefined],
+    [{ url: gateway }, undefined],
+  ]) {
+    const node = await start();
+    for (let round = 0; round < 7; round += 1) node.container.known.add(round);
+    const cid = await submitted(node.storage, { gateway: said });
+    assert.equal(await node.steps.audit(cid, 7, address('bob')), true);
+    node.k2.submit(7, address('bob'), cid);
+    // Whatever it is, the list is the same.
+    assert.deepEqual(await node.steps.distribution(node.k2.submitters(7, 1000), 100, 7), { [address('bob')]: 100 });
+    const bodies = node.container.requests.map(({ path, body }) => ({ path, body }));
+    assert.deepEqual(bodies.find(({ path }) => path === '/audit')?.body.submission.gateway, said);
+    const { submissions } = bodies.find(({ path }) => path === '/distribution/7')?.body;
+    assert.deepEqual([submissions[0].gateway, submissions[0].votes], [sent, 1]);
+  }
+});
+
+test('no submitter makes a distribution too long for the container', () => {
+  const cid = 'bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua';
+  const plain = Array.from({ length: 100 }, () => ({ stakingKey: address('bob'), roundNumber: 7, votes: 1, cid }));
+  const submissions = plain.map((submission) => ({ ...submission, gateway: `http://${'a'.repeat(120)}` }));
+  const length = JSON.stringify({ bounty: 1, submissions }).length;
+  assert.deepEqual(shortened({ bounty: 1, submissions }, length), { bounty: 1, submissions });
+  assert.deepEqual(shortened({ bounty: 1, submissions }, length - 1), { bounty: 1, submissions: plain });
 });
 
 test('distribution: where votes are even nothing is paid, and nothing has to be fetched', async () => {

@@ -74,6 +74,7 @@ export class Operator {
         PEERS: this.peers.join(','),
         MINER_THREADS: '0',
         HTTP_PORT: String(this.ports.http),
+        PUBLIC_URL: `http://127.0.0.1:${this.ports.http}`,
         STRATUM_PORT: String(this.ports.stratum),
       },
       silent: true,

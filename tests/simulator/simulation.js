@@ -46,7 +46,7 @@ const POOL = {
     payout: { script: POOL_SCRIPT },
     pplns: { floor_hashes: 2 ** 40 },
     stratum: { start_difficulty: 2 ** -16, min_difficulty: 2 ** -16, shares_per_minute: 120 },
-    content: { gateways: [], timeout_seconds: 20 },
+    content: { gateways: [], timeout_seconds: 20, private_submitters: true },
   },
 };
 

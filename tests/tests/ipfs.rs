@@ -42,6 +42,16 @@ async fn a_bundle_is_pinned_and_audited_from_there() {
     assert!(pool.nodes[1].orca.audit(&submission).await.unwrap());
     assert!(holds(&pool.nodes[1], &cid).await);
 
+    // By hand, in a folder of its own that has no block of it (scripts/image does so in containers).
+    let folder = dir.path().join("by hand").display().to_string();
+    let set = format!("--set=ipfs.rpc={}", ipfs.rpc());
+    let mut by_hand = vec!["audit", &cid, "--json", "--data-dir", &folder, &set];
+    by_hand.push("--set=content.gateways=[]");
+    let (said, trouble, status) = node.cli(&by_hand).unwrap();
+    assert_eq!(status, 0, "{said}{trouble}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["cid"], &said["valid"]), (&json!(cid), &json!(true)));
+
     // The same CAR has the same name everywhere: what the node serves imports by hand, what the IPFS node exports is read here.
     let url = format!("http://{}/ipfs/{cid}?format=car", node.http);
     let ours = reqwest::get(url).await.unwrap().bytes().await.unwrap();

@@ -4,9 +4,9 @@
  *
  * Where anything is missing there is no list: one that is not what everybody else computes would cost the round.
  */
-import { earlierRounds, readAccepted } from '../accepted.js';
+import { earlierRounds, readAccepted, shortened } from '../accepted.js';
 import { distributionList, parseBounty, parseOperators, parseSubmitters } from '../distribution-list.js';
-import { Rejected } from '../pod.js';
+import { MAX_BODY_BYTES, Rejected } from '../pod.js';
 import { errorText } from '../reply.js';
 import { isRound } from '../shape.js';
 import { judgedOf } from '../votes.js';
@@ -36,10 +36,10 @@ export const makeDistribution = ({ koii, pod, envelopes, pool, log }, heard) => 
    */
   const ask = async (round, bounty, accepted) => {
     const request = { bounty, firstRound: pool.firstRound, submissions: accepted };
-    /** @param {object} body @returns {Promise<import('../reply.js').Reply>} */
+    /** @param {typeof request & { rounds?: number[] }} body @returns {Promise<import('../reply.js').Reply>} */
     const post = async (body) => {
       try {
-        return await pod.post(`distribution/${round}`, body);
+        return await pod.post(`distribution/${round}`, shortened(body, MAX_BODY_BYTES));
       } catch (error) {
         // Through the older sidecar a 409 looks like this, and so does every other refusal: they are refused again.
         if (error instanceof Rejected) return { status: 409, body: { error: error.message } };

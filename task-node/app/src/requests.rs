@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use cid::Cid;
+use content::NodeUrl;
 use pow::Work;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -31,6 +32,11 @@ pub struct SubmissionView {
     pub difficulty: f64,
     /// The Merkle-sum root of the shares, hex.
     pub root: String,
+    /// Where the submitter's node gives out the bundle itself: `http.public_url`, base of `/ipfs/<cid>`. It helps to find the
+    /// bundle and decides nothing, so anything else that stands here is as good as nothing.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, with = "node_url", skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<NodeUrl>,
 }
 
 /// `POST /audit`
@@ -147,6 +153,10 @@ pub struct JudgedSubmission {
     #[schema(value_type = String)]
     #[serde(default, deserialize_with = "text::deserialize_if_any")]
     pub cid: Option<Cid>,
+    /// Where the submitter's node gives it out itself; as in the submission.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, deserialize_with = "node_url::deserialize")]
+    pub gateway: Option<NodeUrl>,
     /// Votes for less votes against, as Koii's distribution gets them: paid when above zero. Absent: accepted.
     #[serde(default)]
     pub votes: Option<i64>,
@@ -187,6 +197,29 @@ mod text {
     }
 }
 
+/// A node's URL as text; anything else is none.
+mod node_url {
+    use content::NodeUrl;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        url: &Option<NodeUrl>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match url {
+            Some(url) => serializer.collect_str(url),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<NodeUrl>, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Ok(value.as_str().and_then(|text| text.parse().ok()))
+    }
+}
+
 /// Work as a decimal string.
 mod decimal {
     use std::borrow::Cow;
@@ -210,7 +243,7 @@ mod decimal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use serde_json::json;
 
     use super::*;
@@ -226,6 +259,7 @@ mod tests {
             work: Work::from_hashes(u128::MAX),
             difficulty: 0.5,
             root: "00".to_owned(),
+            gateway: Some("http://203.0.113.9:8338".parse().unwrap()),
         };
         let json = serde_json::to_value(&view).unwrap();
         for name in ["taskId", "roundNumber", "stakingKey"] {
@@ -235,6 +269,55 @@ mod tests {
             serde_json::from_value::<SubmissionView>(json).unwrap(),
             view
         );
+    }
+
+    /// Nodes of before `gateway`, and nodes whose submitter put something else there.
+    #[test]
+    fn no_gateway_is_ever_an_error() {
+        let submission = |gateway: Option<serde_json::Value>| {
+            let mut submission = json!({"taskId": KEY, "roundNumber": 3, "stakingKey": KEY, "cid": CID, "shares": 2,
+                "work": "5", "difficulty": 4.3, "root": "ab"});
+            if let Some(gateway) = gateway {
+                submission["gateway"] = gateway;
+            }
+            submission
+        };
+        let read = |gateway: Option<serde_json::Value>| {
+            let submission = submission(gateway);
+            let audit = json!({"submission": submission});
+            let audit: AuditRequest = serde_json::from_value(audit).unwrap();
+            let list = json!({"bounty": 1, "submissions": [submission]});
+            let list: DistributionRequest = serde_json::from_value(list).unwrap();
+            let [judged] = &list.submissions[..] else {
+                panic!("one was given");
+            };
+            assert_eq!(judged.cid, Some(audit.submission.view.cid));
+            assert_eq!(judged.gateway, audit.submission.view.gateway);
+            judged.gateway.clone()
+        };
+        let good = "http://203.0.113.9:8338";
+        assert_eq!(read(Some(json!(good))), Some(good.parse().unwrap()));
+        for bad in [
+            json!(null),
+            json!(5),
+            json!(true),
+            json!({"url": good}),
+            json!([good]),
+            json!(""),
+            json!("nowhere"),
+            json!("ftp://203.0.113.9"),
+            json!("http://u:p@203.0.113.9:8338"),
+            json!(format!("http://{}", "a".repeat(100_000))),
+        ] {
+            assert_eq!(read(Some(bad.clone())), None, "{bad}");
+        }
+        assert_eq!(read(None), None);
+        let silent = SubmissionView {
+            gateway: None,
+            ..serde_json::from_value(submission(None)).unwrap()
+        };
+        let json = serde_json::to_value(silent).unwrap();
+        assert!(json.get("gateway").is_none(), "{json}");
     }
 
     #[test]

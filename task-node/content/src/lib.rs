@@ -24,7 +24,7 @@ pub mod store;
 pub use block::{Block, BlockError, Codec, MAX_BLOCK_BYTES, parse_cid};
 pub use cid::Cid;
 pub use dag::{DagError, DagLimits, DagViolation};
-pub use fetch::{DagReport, FetchError, FetchOptions, Fetcher, Source};
+pub use fetch::{DagReport, FetchError, FetchOptions, Fetcher, NodeUrl, Source};
 pub use gateway::Format;
 pub use kubo::{KuboError, KuboRpc};
 pub use store::{BlockStore, DirStore, MemoryStore, StoreError};

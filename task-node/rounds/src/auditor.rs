@@ -12,7 +12,7 @@ use std::time::Duration;
 use bitcoin::BlockHash;
 use chain::BitcoinNode;
 use cid::Cid;
-use content::Fetcher;
+use content::{Fetcher, NodeUrl};
 use store::{RoundRecord, ShareStore};
 use tokio::sync::Mutex;
 use work::{K2Address, RoundNumber, UnixTime};
@@ -108,6 +108,16 @@ impl Auditor {
         self
     }
 
+    /// The same auditor, which asks for blocks at `submitter` too: where the node that submitted says that it is. That can
+    /// make a bundle available, and has no say in anything else.
+    #[must_use]
+    pub fn asking(&self, submitter: Option<&NodeUrl>) -> Self {
+        Self {
+            fetcher: self.fetcher.asking(submitter),
+            ..self.clone()
+        }
+    }
+
     /// Audits a submission, every share of it; `now` is the wall clock.
     ///
     /// # Errors
@@ -142,11 +152,18 @@ impl Auditor {
     /// # Errors
     /// As [`Self::audit`]; the inner error says why it is no bundle or that nobody serves it.
     pub async fn read(&self, cid: &Cid) -> Result<Result<Bundle, AuditFailure>, AuditUnavailable> {
-        let read = async {
-            let root = fetch_root(&self.fetcher, *cid).await?;
-            fetch_whole(&self.fetcher, root).await
+        let read = async |fetcher: &Fetcher| {
+            let root = fetch_root(fetcher, *cid).await?;
+            fetch_whole(fetcher, root).await
         };
-        verdict(read.await)
+        if self.fetcher.asks_submitter() {
+            // A submitter that gives a byte now and then must not hold a distribution up for ever. What came is kept.
+            let reading = read(&self.fetcher);
+            if let Ok(read) = tokio::time::timeout(self.serve_within, reading).await {
+                return verdict(read);
+            }
+        }
+        verdict(read(&self.fetcher.asking(None)).await)
     }
 
     async fn judge(

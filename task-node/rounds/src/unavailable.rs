@@ -64,10 +64,15 @@ impl From<FetchError> for Stop {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Unavailable { ref failures, .. } => {
+                // What the submitter's own URL leads to decides nothing: it would be the submitter's choice whether this
+                // node has a verdict.
                 let unreachable = |error: &SourceError| {
                     matches!(
                         error,
-                        SourceError::Unreachable(_) | SourceError::Timeout(_) | SourceError::Idle
+                        SourceError::Unreachable(_)
+                            | SourceError::Timeout(_)
+                            | SourceError::Idle
+                            | SourceError::Submitter(_)
                     )
                 };
                 if failures.iter().all(|failure| unreachable(&failure.error)) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Network;
-use content::{BlockStore as _, MemoryStore, Source};
+use content::{BlockStore as _, MemoryStore, NodeUrl, Source};
 use node::{Node, identity, moment, n, now, submission};
 use pow::{ShareDifficulty, Work};
 use rounds::{AuditFailure, AuditUnavailable, seal};
@@ -101,6 +101,18 @@ async fn a_round_from_its_first_share_to_its_verdict() {
         "{trouble}"
     );
 
+    // Nor where the submitter named a place of its own that does not have it: a verdict is not its choice.
+    let named = not_found().await.parse::<NodeUrl>().unwrap();
+    let trouble = blind
+        .asking(Some(&named))
+        .audit(&submission(n(0), &seal), now())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(trouble, AuditUnavailable::NoSource(_)),
+        "{trouble}"
+    );
+
     // Somebody to ask who does not have it: to serve a bundle is its submitter's duty.
     let source = not_found().await.parse::<Source>().unwrap();
     let failure = node.auditor_asking(vec![source], Arc::new(MemoryStore::default()));
@@ -158,16 +170,26 @@ async fn a_bundle_served_drop_by_drop_gets_a_verdict() {
     let seal = keeper.submission(n(0), &|| mark).await.unwrap().unwrap();
     let root = node.blocks.get(&seal.cid).await.unwrap().unwrap();
 
-    let source = slow(root).await.parse::<Source>().unwrap();
-    let auditor = node
-        .auditor_asking(vec![source], Arc::new(MemoryStore::default()))
-        .with_serve_within(Duration::from_millis(200));
-    let failure = auditor
-        .audit(&submission(n(0), &seal), now())
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert!(matches!(failure, AuditFailure::Unavailable(_)), "{failure}");
+    let url = slow(root).await;
+    let asking = |sources: Vec<Source>| {
+        node.auditor_asking(sources, Arc::new(MemoryStore::default()))
+            .with_serve_within(Duration::from_millis(200))
+    };
+    let source = asking(vec![url.parse().unwrap()]);
+    let submitter = asking(Vec::new()).asking(Some(&url.parse().unwrap()));
+    for auditor in [source, submitter.clone()] {
+        let failure = auditor
+            .audit(&submission(n(0), &seal), now())
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(matches!(failure, AuditFailure::Unavailable(_)), "{failure}");
+    }
+    // A distribution does not wait for the submitter either, and goes on as if it had named no place.
+    let Err(AuditUnavailable::NoSource(trouble)) = submitter.read(&seal.cid).await else {
+        panic!("there is nobody else to ask");
+    };
+    assert!(!trouble.contains(&url), "{trouble}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -140,6 +140,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     }
     findings.extend(ipfs_node(&config.content).await);
     findings.extend(peers(&config.content).await);
+    findings.extend(public_url(config));
     findings
 }
 
@@ -322,14 +323,31 @@ async fn ipfs_node(settings: &ContentSettings) -> Option<Finding> {
     Some(Finding::new(part, outcome, message))
 }
 
+/// Where submissions say that this node is, if they do.
+fn public_url(config: &Config) -> Option<Finding> {
+    let url = config.http.public_url.as_ref()?;
+    let (outcome, message) = if url.is_private_address() && !config.content.private_submitters {
+        (
+            Outcome::Warning,
+            format!("{url} is in a private network: other nodes do not follow it there"),
+        )
+    } else {
+        (
+            Outcome::Ok,
+            format!("{url}: who audits this node's rounds looks for them there"),
+        )
+    };
+    Some(Finding::new("http.public_url", outcome, message))
+}
+
 async fn peers(settings: &ContentSettings) -> Vec<Finding> {
     let mut findings = Vec::new();
     if settings.gateways.is_empty() {
         findings.push(Finding::new(
             "peers",
             Outcome::Warning,
-            "content.gateways is empty: bundles of others come only from IPFS, where their operators put them there; \
-             list the other nodes' URLs",
+            "content.gateways is empty: bundles of others come only from IPFS, where their operators put them there, \
+             and from nodes that say where they are; list the other nodes' URLs",
         ));
     }
     let client = chain::tls::client_config()

@@ -35,6 +35,8 @@ pub struct ContentSettings {
     pub public_gateways: Vec<Source>,
     /// How long one source may take.
     pub timeout: Duration,
+    /// Whether submitters' nodes are asked on private networks too.
+    pub private_submitters: bool,
     rpc: Option<Endpoint>,
     auth_file: Option<PathBuf>,
 }
@@ -115,6 +117,7 @@ pub(super) fn parse(raw: &RawConfig, complaints: &mut Complaints) -> ContentSett
         gateways,
         public_gateways,
         timeout: Duration::from_secs(raw.content.timeout_seconds),
+        private_submitters: raw.content.private_submitters,
         rpc,
         auth_file: raw.ipfs.auth_file.clone(),
     }

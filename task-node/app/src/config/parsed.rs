@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::content::NodeUrl;
 use bitcoin::{Amount, Network, ScriptBuf};
 use chain::{Auth, RpcOptions, ZmqEndpoint, peer::PeersOptions};
 use ledger::Fee;
@@ -56,6 +57,8 @@ pub struct StratumSettings {
 pub struct HttpSettings {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where other nodes reach it.
+    pub public_url: Option<NodeUrl>,
     /// Where the routes that drive rounds may be called from.
     pub control: ControlAccess,
     /// Whether operators without a Bitcoin node are served.
@@ -302,6 +305,10 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
             "http.listen: port 3004 belongs to the Orca sidecar".to_owned()
         });
     }
+    let public_url = match raw.http.public_url.trim() {
+        "" => None,
+        url => complaints.check("http.public_url", url.parse::<NodeUrl>()),
+    };
     let content = content::parse(raw, complaints);
     let pool_tag = complaints.check("payout.tag", PoolTag::new(raw.payout.tag.as_bytes()));
     let program = complaints.check("k2.program", raw.k2.program.parse::<K2Address>());
@@ -414,6 +421,7 @@ fn parse(raw: &RawConfig, complaints: &mut Complaints) -> Option<Config> {
         },
         http: HttpSettings {
             listen: http_listen?,
+            public_url,
             control: if raw.http.control_from_anywhere {
                 ControlAccess::Anywhere
             } else {

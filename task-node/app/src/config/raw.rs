@@ -295,6 +295,9 @@ impl Default for RawStratum {
 pub struct RawHttp {
     /// Where the Orca sidecar and other nodes reach this one.
     pub listen: String,
+    /// Where other nodes reach it, for example `http://203.0.113.9:8338`: submissions name it, so that whoever audits them
+    /// gets their bundles here. Empty: they look elsewhere.
+    pub public_url: String,
     /// Give headers and templates of this node's Bitcoin node to operators who have none (`/chain/...`).
     pub serve_chain: bool,
     /// Let other machines drive this node's rounds. The Orca sidecar calls from the pod itself and does not need it.
@@ -305,6 +308,7 @@ impl Default for RawHttp {
     fn default() -> Self {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
+            public_url: String::new(),
             serve_chain: true,
             control_from_anywhere: false,
         }
@@ -319,6 +323,9 @@ pub struct RawContent {
     pub gateways: Vec<String>,
     /// How long one source may take, in seconds.
     pub timeout_seconds: u64,
+    /// Ask a submitter's node (its `http.public_url`) also on private networks and on this machine: only for a pool whose
+    /// nodes all live there, because whoever submits could make this node ask anything in its network.
+    pub private_submitters: bool,
 }
 
 impl Default for RawContent {
@@ -326,6 +333,7 @@ impl Default for RawContent {
         Self {
             gateways: Vec::new(),
             timeout_seconds: 60,
+            private_submitters: false,
         }
     }
 }

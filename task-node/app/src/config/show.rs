@@ -19,6 +19,7 @@ pub fn redacted(config: &RawConfig) -> RawConfig {
     for peer in &mut config.bitcoin.peers {
         *peer = without_credentials(peer);
     }
+    config.http.public_url = without_credentials(&config.http.public_url);
     config.custody.url = without_credentials(&config.custody.url);
     config.ipfs.rpc = without_credentials(&config.ipfs.rpc);
     let mut public = config.ipfs.effective_gateways(&config.bitcoin.network);
@@ -66,6 +67,7 @@ mod tests {
             .bitcoin
             .peers
             .push("http://u:hunter2@peer.example:8338".to_owned());
+        config.http.public_url = "http://u:hunter2@node.example:8338".to_owned();
         config.custody.url = "https://token:hunter2@esplora.example/api".to_owned();
         let shown = format!("{:?}", redacted(&config));
         assert!(!shown.contains("hunter2"), "{shown}");

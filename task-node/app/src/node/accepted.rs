@@ -98,7 +98,8 @@ impl Node {
         round: RoundNumber,
         Accepted { node, cid }: Accepted,
     ) -> Result<Option<Bundle>, Refusal> {
-        let failure = match self.auditor.read(&cid).await.map_err(unavailable)? {
+        let auditor = self.auditor.asking(self.gateways.of(round, node).as_ref());
+        let failure = match auditor.read(&cid).await.map_err(unavailable)? {
             Ok(bundle) => {
                 let head = bundle.root().head();
                 // Not its rules: rounds from before a change of them count on.

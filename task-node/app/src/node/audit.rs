@@ -1,6 +1,6 @@
 //! Audits of other nodes' submissions.
 
-use rounds::{AuditUnavailable, AuditVerdict, Submission, Submitted, USUAL_SAMPLES};
+use rounds::{AuditUnavailable, AuditVerdict, Auditor, Submission, Submitted, USUAL_SAMPLES};
 use store::AuditRecord;
 
 use super::Node;
@@ -14,7 +14,7 @@ impl Node {
     /// This node cannot tell now: its own disk, Bitcoin node or network is in trouble, or the bundle is larger than
     /// what it fetches whole and the request has no seed.
     pub async fn audit(&self, request: AuditRequest) -> Result<bool, Refusal> {
-        let submission = request.submission;
+        let submission = &request.submission;
         let (round, node, cid) = (
             submission.round_number,
             submission.staking_key,
@@ -38,7 +38,10 @@ impl Node {
                         root,
                     },
                 };
-                self.judge(&submission, request.seed)
+                let auditor = self
+                    .auditor
+                    .asking(request.submission.view.gateway.as_ref());
+                self.judge(&auditor, &submission, request.seed)
                     .await
                     .map_err(|error| {
                         tracing::error!(%round, %node, %cid, %error, "no verdict");
@@ -71,13 +74,14 @@ impl Node {
     /// Every share where the bundle is not too large for that, else a sample if there is a seed for one.
     async fn judge(
         &self,
+        auditor: &Auditor,
         submission: &Submission,
         seed: Option<SampleSeed>,
     ) -> Result<AuditVerdict, AuditUnavailable> {
-        let whole = self.auditor.audit(submission, self.clock.now()).await;
+        let whole = auditor.audit(submission, self.clock.now()).await;
         match (whole, seed) {
             (Err(AuditUnavailable::TooLarge { .. }), Some(SampleSeed(seed))) => {
-                self.auditor
+                auditor
                     .audit_sample(submission, seed, USUAL_SAMPLES, self.clock.now())
                     .await
             }

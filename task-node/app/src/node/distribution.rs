@@ -141,7 +141,10 @@ impl Node {
             }
             let node = submission.staking_key;
             match submission.cid {
-                Some(cid) => list.push(Accepted { node, cid }),
+                Some(cid) => {
+                    self.gateways.note(number, node, submission.gateway.clone());
+                    list.push(Accepted { node, cid });
+                }
                 None => {
                     tracing::warn!(round = %number, %node, "an accepted submission names no bundle and earns nothing");
                 }

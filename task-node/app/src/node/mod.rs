@@ -9,6 +9,7 @@ mod blocks;
 mod data_dir;
 mod distribution;
 mod feed;
+mod gateways;
 mod mode;
 mod outside;
 mod pin_book;
@@ -32,7 +33,7 @@ use ::rounds::{Auditor, PoolRules, RoundJumps, RoundKeeper};
 use ::work::{Clock, K2Address, RoundNumber, TaskId, UnixTime};
 use chain::peer::{ChainSource, PeersNode};
 use chain::{BitcoinNode, Condition, FailoverNode, TemplateFeed, WatcherPhase};
-use content::{BlockStore, DagLimits};
+use content::{BlockStore, DagLimits, NodeUrl};
 use k2_interface::Role;
 use store::ShareStore;
 use stratum::Server;
@@ -53,6 +54,7 @@ pub use views::{
 };
 
 use crate::refusal::Refusal;
+use gateways::Gateways;
 use outside::Outside;
 use pinning::PinStatus;
 use settlement::Settling;
@@ -69,6 +71,10 @@ pub struct Node {
     store: Arc<dyn ShareStore>,
     blocks: Arc<dyn BlockStore>,
     auditor: Auditor,
+    /// Where accepted submissions say that their bundles are.
+    gateways: Gateways,
+    /// Where this node's are, for those who audit them.
+    public_url: Option<NodeUrl>,
     bitcoin: Arc<FailoverNode>,
     bitcoin_mode: String,
     peers: Option<Arc<PeersNode>>,

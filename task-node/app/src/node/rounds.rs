@@ -127,6 +127,7 @@ impl Node {
             work: seal.work,
             difficulty: seal.work.difficulty_for_display(),
             root: hex::encode(seal.root),
+            gateway: self.public_url.clone(),
         })
     }
 

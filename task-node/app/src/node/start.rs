@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use work::{Clock, SystemClock};
 
 use super::feed::{self, JobConstants};
+use super::gateways::Gateways;
 use super::outside::Outside;
 use super::pinning::{self, PinStatus};
 use super::sinks::{NodeSink, StoreSink};
@@ -86,6 +87,7 @@ pub fn open_fetcher(config: &Config, blocks: Arc<dyn BlockStore>) -> anyhow::Res
     let options = FetchOptions {
         timeout,
         idle_timeout: timeout.min(FetchOptions::default().idle_timeout),
+        private_submitters: config.content.private_submitters,
         ..FetchOptions::default()
     };
     Ok(Fetcher::new(config.content.sources()?, blocks, options)?)
@@ -288,6 +290,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         store,
         blocks,
         auditor,
+        gateways: Gateways::default(),
+        public_url: config.http.public_url.clone(),
         bitcoin,
         bitcoin_mode: mode,
         peers,

@@ -308,7 +308,7 @@ fn unfetched(facts: &Facts) -> Option<ProblemView> {
             "nobody has fetched the bundle of round {} from this node",
             round.round
         ),
-        "see that other nodes reach port 8080, and list this node in their content.gateways: what nobody can fetch is not paid",
+        "see that other nodes reach port 8080, and say in http.public_url where: what nobody can fetch is not paid",
     ))
 }
 

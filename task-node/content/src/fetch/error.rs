@@ -79,6 +79,13 @@ pub enum SourceError {
     /// The bytes hash to something else.
     #[error("served bytes that do not hash to the CID")]
     WrongBytes,
+    /// It is where no submitter's URL may lead.
+    #[error("is not in the public Internet (content.private_submitters allows private networks)")]
+    NotPublic,
+    /// What the node that submitted the content did wrong, at the URL that it gave itself. It says nothing of the sources
+    /// this node was given.
+    #[error("(its submitter) {0}")]
+    Submitter(Box<SourceError>),
     /// The CAR could not be read, or held what was not asked for.
     #[error("{0}")]
     Car(String),
@@ -86,8 +93,12 @@ pub enum SourceError {
 
 impl SourceError {
     /// Whether an honest source cannot have said it.
-    pub(super) const fn is_lie(&self) -> bool {
-        matches!(self, Self::WrongBytes | Self::TooLarge { .. })
+    pub(super) fn is_lie(&self) -> bool {
+        match self {
+            Self::WrongBytes | Self::TooLarge { .. } => true,
+            Self::Submitter(error) => error.is_lie(),
+            _ => false,
+        }
     }
 
     pub(super) fn of_car(error: CarError) -> Self {

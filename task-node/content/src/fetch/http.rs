@@ -1,12 +1,13 @@
 //! One request to one source, with every limit kept while the bytes arrive.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{
     Response, Url,
+    dns::Resolve,
     header::{ACCEPT, CONTENT_TYPE},
     redirect::{Action, Attempt, Policy},
 };
@@ -26,7 +27,7 @@ use crate::{
 const MAX_REDIRECTS: usize = 4;
 
 /// Waiting longer for a connection than this means nobody is there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest failure of an RPC API looked at, in bytes.
 const MAX_FAILURE_BYTES: usize = 4 << 10;
@@ -37,13 +38,16 @@ pub(super) struct Client {
     gateways: reqwest::Client,
     /// Follows no redirects: a command goes nowhere but to the operator's own IPFS node.
     rpc: reqwest::Client,
+    tls: rustls::ClientConfig,
+    idle_timeout: Duration,
     timeout: Duration,
 }
 
 impl Client {
     pub(super) fn new(options: &FetchOptions) -> Result<Self, FetchError> {
+        let tls = tls::client_config(tls::roots())?;
         let build = |policy| {
-            builder()?
+            builder_with(tls.clone())
                 .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
                 .read_timeout(options.idle_timeout)
                 .redirect(policy)
@@ -53,7 +57,26 @@ impl Client {
         Ok(Self {
             gateways: build(Policy::custom(redirect))?,
             rpc: build(Policy::none())?,
+            tls,
+            idle_timeout: options.idle_timeout,
             timeout: options.timeout,
+        })
+    }
+
+    /// One with the same limits that goes nowhere but to what `resolver` says.
+    pub(super) fn only_to(&self, resolver: Arc<dyn Resolve>) -> Result<Self, FetchError> {
+        let client = builder_with(self.tls.clone())
+            .connect_timeout(CONNECT_TIMEOUT.min(self.timeout))
+            .read_timeout(self.idle_timeout)
+            .redirect(Policy::none())
+            .no_proxy()
+            .dns_resolver(resolver)
+            .build()
+            .map_err(|error| FetchError::Setup(describe(error)))?;
+        Ok(Self {
+            gateways: client.clone(),
+            rpc: client,
+            ..self.clone()
         })
     }
 
@@ -136,11 +159,15 @@ impl Client {
 /// What all clients have in common: whom they trust, who they say they are, and how long they knock. No `gzip` and the
 /// like: a compressed answer is not unpacked, so it cannot be a bomb.
 pub(crate) fn builder() -> Result<reqwest::ClientBuilder, FetchError> {
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::client_config(tls::roots())?)
+    Ok(builder_with(tls::client_config(tls::roots())?))
+}
+
+fn builder_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
         .user_agent(concat!("orcapool/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .referer(false))
+        .referer(false)
 }
 
 fn check_status(response: &Response) -> Result<(), SourceError> {

@@ -4,7 +4,8 @@
 //! fails or stays silent for [`FetchOptions::hedge_after`], and the first answer that hashes right wins. Racing all of
 //! them would multiply everybody's traffic by their number; asking strictly in turn would wait a full timeout for each
 //! dead one. The source that answered last is asked first for the next block, and one that served wrong bytes is not
-//! asked again within the same call.
+//! asked again within the same call. [`Fetcher::asking`] adds the node that submitted a bundle, which has a place of its own
+//! besides the others' and is asked second, until it shows to be the best.
 //!
 //! For a DAG the root is fetched first. If nothing it links is here, the source that had it is asked for the whole DAG
 //! as one CAR; what that does not bring is fetched block by block. Every verified block goes to the store at once, so
@@ -12,8 +13,11 @@
 
 mod error;
 mod http;
+mod node_url;
 mod order;
+mod reach;
 mod source;
+mod submitter;
 mod tls;
 
 use std::{
@@ -27,10 +31,11 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 
 pub use error::{FetchError, SourceError, SourceFailure};
 pub(crate) use http::{answer_of, builder as http_client, read_limited, transport_error};
+pub use node_url::{NodeUrl, NodeUrlError};
 pub(crate) use source::write_without_credentials;
 pub use source::{Source, SourceUrlError};
 
-use self::{http::Client, order::Order};
+use self::{http::Client, order::Order, reach::Reach, submitter::Submitter};
 use crate::{
     block::{Block, check_cid},
     car::CarError,
@@ -51,11 +56,13 @@ pub struct FetchOptions {
     pub max_racing: usize,
     /// Blocks fetched at the same time, at most.
     pub parallel_blocks: usize,
+    /// Whether [submitters](Fetcher::asking) may be on private networks and on this machine.
+    pub private_submitters: bool,
 }
 
 impl Default for FetchOptions {
     /// 60 s for a request (as Koii's own clients allow), 15 s of silence, the next source after 2 s, 3 sources for a
-    /// block, 8 blocks.
+    /// block, 8 blocks, submitters in the public Internet only.
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(60),
@@ -63,6 +70,7 @@ impl Default for FetchOptions {
             hedge_after: Duration::from_secs(2),
             max_racing: 3,
             parallel_blocks: 8,
+            private_submitters: false,
         }
     }
 }
@@ -87,6 +95,7 @@ pub struct DagReport {
 pub struct Fetcher {
     client: Client,
     sources: Arc<[Source]>,
+    submitter: Option<Arc<Submitter>>,
     store: Arc<dyn BlockStore>,
     options: FetchOptions,
 }
@@ -104,9 +113,30 @@ impl Fetcher {
         Ok(Self {
             client: Client::new(&options)?,
             sources: sources.into(),
+            submitter: None,
             store,
             options,
         })
+    }
+
+    /// The same fetcher, which also asks the node at `url` for what it submitted. A URL that leads nowhere it may lead,
+    /// or to somebody who is slow or lies, keeps nothing from coming from the other sources.
+    #[must_use]
+    pub fn asking(&self, url: Option<&NodeUrl>) -> Self {
+        let reach = match self.options.private_submitters {
+            true => Reach::PrivateToo,
+            false => Reach::Public,
+        };
+        Self {
+            submitter: url.map(|url| Arc::new(Submitter::new(url, reach))),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a submitter is asked too.
+    #[must_use]
+    pub const fn asks_submitter(&self) -> bool {
+        self.submitter.is_some()
     }
 
     /// The store fetched blocks go to.
@@ -124,7 +154,7 @@ impl Fetcher {
         if let Some(block) = self.store.get(cid).await? {
             return Ok(block);
         }
-        let order = Order::new(self.sources.len());
+        let order = self.order();
         let block = self.fetch_from_sources(*cid, &order).await?;
         self.store.put(&block).await?;
         Ok(block)
@@ -138,7 +168,7 @@ impl Fetcher {
     pub async fn fetch_dag(&self, root: &Cid, limits: DagLimits) -> Result<DagReport, FetchError> {
         let mut job = DagJob {
             fetcher: self,
-            order: Order::new(self.sources.len()),
+            order: self.order(),
             frontier: Frontier::new(*root, limits)?,
             scheduled: HashSet::new(),
             absent: VecDeque::new(),
@@ -154,24 +184,52 @@ impl Fetcher {
         })
     }
 
+    /// The submitter has the index behind the sources.
+    fn order(&self) -> Order {
+        Order::new(self.sources.len(), self.submitter.is_some())
+    }
+
+    async fn get_block(&self, index: usize, cid: &Cid) -> Result<Block, SourceError> {
+        match (self.sources.get(index), &self.submitter) {
+            (Some(source), _) => self.client.get_block(source, cid).await,
+            (None, Some(submitter)) => submitter.get_block(&self.client, cid).await,
+            // No order has such an index.
+            (None, None) => Err(SourceError::NotFound(404)),
+        }
+    }
+
+    /// As [`Client::get_car`].
+    async fn get_car(
+        &self,
+        index: usize,
+        frontier: &mut Frontier,
+    ) -> Result<Result<usize, CarError>, SourceError> {
+        let (client, store) = (&self.client, &*self.store);
+        match (self.sources.get(index), &self.submitter) {
+            (Some(source), _) => client.get_car(source, frontier, store).await,
+            (None, Some(submitter)) => submitter.get_car(client, frontier, store).await,
+            (None, None) => Err(SourceError::NotFound(404)),
+        }
+    }
+
     /// Asks source after source for one block until one has it.
     async fn fetch_from_sources(&self, cid: Cid, order: &Order) -> Result<Block, FetchError> {
         let mut candidates = order.candidates().into_iter().peekable();
         let mut racing = FuturesUnordered::new();
         // Those that are no longer asked, then those that fail now.
         let mut failures = order.banned_failures();
+        // The submitter takes no other source's place.
+        let places = self.options.max_racing.max(1) + usize::from(self.submitter.is_some());
         loop {
             if racing.is_empty() && candidates.peek().is_none() {
                 return Err(FetchError::Unavailable { cid, failures });
             }
-            if racing.len() < self.options.max_racing.max(1)
+            if racing.len() < places
                 && let Some(index) = candidates.next()
-                && let Some(source) = self.sources.get(index)
             {
-                racing.push(async move { (index, self.client.get_block(source, &cid).await) });
+                racing.push(async move { (index, self.get_block(index, &cid).await) });
             }
-            let may_hedge =
-                racing.len() < self.options.max_racing.max(1) && candidates.peek().is_some();
+            let may_hedge = racing.len() < places && candidates.peek().is_some();
             let outcome = tokio::select! {
                 outcome = racing.next() => outcome,
                 () = tokio::time::sleep(self.options.hedge_after), if may_hedge => None,
@@ -192,11 +250,15 @@ impl Fetcher {
     }
 
     fn failure(&self, index: usize, error: SourceError) -> SourceFailure {
-        let url = self
-            .sources
-            .get(index)
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let (source, error) = match (self.sources.get(index), &self.submitter) {
+            (Some(source), _) => (Some(source), error),
+            (None, Some(submitter)) => {
+                let error = SourceError::Submitter(Box::new(error));
+                (Some(submitter.source()), error)
+            }
+            (None, None) => (None, error),
+        };
+        let url = source.map(ToString::to_string).unwrap_or_default();
         tracing::debug!(url, %error, "source failed");
         SourceFailure { url, error }
     }
@@ -264,16 +326,7 @@ impl DagJob<'_> {
         let Some(index) = self.order.candidates().first().copied() else {
             return Ok(());
         };
-        let Some(source) = self.fetcher.sources.get(index) else {
-            return Ok(());
-        };
-        let store = &*self.fetcher.store;
-        let outcome = self
-            .fetcher
-            .client
-            .get_car(source, &mut self.frontier, store)
-            .await;
-        match outcome {
+        match self.fetcher.get_car(index, &mut self.frontier).await {
             Ok(Ok(_)) => {}
             Ok(Err(CarError::Store(error))) => return Err(error.into()),
             // Blocks that nothing links are the source's fault, every other violation is the DAG's.

@@ -20,9 +20,15 @@ struct State {
 }
 
 impl Order {
-    pub(super) fn new(sources: usize) -> Self {
+    /// The submitter comes behind the best of the sources: asked as soon as that one fails or is silent for a while,
+    /// however many others are left that would be waited for.
+    pub(super) fn new(sources: usize, with_submitter: bool) -> Self {
+        let mut ranking: Vec<usize> = (0..sources).collect();
+        if with_submitter {
+            ranking.insert(sources.min(1), sources);
+        }
         Self(Arc::new(Mutex::new(State {
-            ranking: (0..sources).collect(),
+            ranking,
             banned: Vec::new(),
             failures: Vec::new(),
         })))
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_best_first_the_failed_last_the_liars_never() {
-        let order = Order::new(4);
+        let order = Order::new(4, false);
         assert_eq!(order.candidates(), [0, 1, 2, 3]);
         order.answered(2);
         assert_eq!(order.candidates(), [2, 0, 1, 3]);
@@ -105,8 +111,15 @@ mod tests {
     }
 
     #[test]
+    fn the_submitter_is_asked_second() {
+        assert_eq!(Order::new(0, true).candidates(), [0]);
+        assert_eq!(Order::new(1, true).candidates(), [0, 1]);
+        assert_eq!(Order::new(3, true).candidates(), [0, 3, 1, 2]);
+    }
+
+    #[test]
     fn the_report_is_bounded() {
-        let order = Order::new(1);
+        let order = Order::new(1, false);
         for status in 400..600 {
             order.failed(0, &failure(SourceError::Status(status)));
             order.failed(0, &failure(SourceError::Status(status)));

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use cid::Cid;
 use reqwest::Url;
 
+use super::NodeUrl;
 use crate::{gateway::Format, kubo::Endpoint};
 
 /// Stands in a source's URL for the CID, as the first label of the host name.
@@ -54,6 +55,11 @@ enum Kind {
 }
 
 impl Source {
+    /// The gateway that a node is.
+    pub(super) fn of_node(url: &NodeUrl) -> Self {
+        Self(Kind::Path(url.url().clone()))
+    }
+
     /// The RPC API, if it is one.
     pub(super) const fn as_kubo(&self) -> Option<&Endpoint> {
         match &self.0 {

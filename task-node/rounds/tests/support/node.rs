@@ -105,7 +105,11 @@ impl Node {
     }
 
     pub fn auditor_asking(&self, sources: Vec<Source>, blocks: Arc<MemoryStore>) -> Auditor {
-        let fetcher = Fetcher::new(sources, blocks, FetchOptions::default()).unwrap();
+        let options = FetchOptions {
+            private_submitters: true,
+            ..FetchOptions::default()
+        };
+        let fetcher = Fetcher::new(sources, blocks, options).unwrap();
         Auditor::new(
             Arc::clone(&self.rules),
             fetcher,
