@@ -168,6 +168,16 @@ pub enum NodeError {
         /// The lowest height it knows.
         lowest: u32,
     },
+    /// Another record of the best chain has more work than the one this node knows, so that one is not to be relied on.
+    #[error(
+        "bitcoin node {node} is not believed: {reason}. Nothing is mined or judged on it: add other peers to bitcoin.peers"
+    )]
+    Outweighed {
+        /// The node's name in the configuration.
+        node: String,
+        /// Who has more, and where the two part.
+        reason: String,
+    },
     /// The answer cannot be had from where this node has its knowledge.
     #[error("bitcoin node {node} cannot answer {method}: {reason}")]
     Unsupported {
@@ -194,6 +204,15 @@ impl NodeError {
         match self {
             Self::Rpc { code, .. } => Some(*code),
             _ => None,
+        }
+    }
+
+    /// The node follows a chain that is not to be mined on, whatever it gave before.
+    pub fn is_outweighed(&self) -> bool {
+        match self {
+            Self::Outweighed { .. } => true,
+            Self::AllFailed { failures, .. } => failures.iter().any(Self::is_outweighed),
+            _ => false,
         }
     }
 

@@ -365,6 +365,12 @@ impl Watcher {
 
     /// Logged at once, then every half minute while it lasts.
     fn failed(&mut self, error: &NodeError) {
+        // Away, a node leaves its last template worth mining on; on a chain that lost it never was.
+        if error.is_outweighed() {
+            self.tip = None;
+            self.templates
+                .send_if_modified(|template| template.take().is_some());
+        }
         if self
             .failing_since_log
             .is_none_or(|at| at.elapsed() >= REPEAT_LOG)

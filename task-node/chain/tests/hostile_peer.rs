@@ -3,9 +3,12 @@
 
 mod common;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bitcoin::{
@@ -17,7 +20,7 @@ use bitcoin::{
 };
 use chain::{
     BitcoinNode as _, NodeError,
-    peer::{Checkpoint, PeersNode, PeersOptions},
+    peer::{Checkpoint, PeerTimeouts, PeersNode, PeersOptions, Witness},
 };
 use common::soon;
 use serde_json::json;
@@ -33,6 +36,8 @@ enum Reply {
     Flood,
     /// The connection is closed in the middle of an answer.
     Cut,
+    /// A byte now and then, without end.
+    Drip,
 }
 
 /// Answers every request with what `reply` makes of its path.
@@ -77,6 +82,15 @@ async fn peer(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> String {
                         stream
                             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
                             .await
+                    }
+                    Reply::Drip => {
+                        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                        let mut sent = stream.write_all(head).await;
+                        while sent.is_ok() {
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                            sent = stream.write_all(b"1\r\n \r\n").await;
+                        }
+                        sent
                     }
                     Reply::Flood => {
                         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -163,6 +177,7 @@ async fn asked(network: Network, checkpoint: Checkpoint, urls: Vec<String>) -> P
         urls,
         network,
         checkpoint,
+        timeouts: PeerTimeouts::default(),
     };
     let node = PeersNode::new(options, Arc::new(SystemClock::new())).unwrap();
     soon("the peers' answers", node.refresh()).await;
@@ -399,6 +414,7 @@ async fn one_peer_s_word_that_it_has_a_block_is_not_enough() {
             urls,
             network: Network::Regtest,
             checkpoint: Checkpoint::genesis(Network::Regtest),
+            timeouts: PeerTimeouts::default(),
         };
         let node = PeersNode::new(options, Arc::new(SystemClock::new())).unwrap();
         let block = genesis_block(Network::Regtest);
@@ -447,6 +463,7 @@ async fn a_peer_that_has_a_block_is_not_sent_it_again() {
         urls: vec![has_it.await, away.await],
         network: Network::Regtest,
         checkpoint: Checkpoint::genesis(Network::Regtest),
+        timeouts: PeerTimeouts::default(),
     };
     let node = PeersNode::new(options, Arc::new(SystemClock::new())).unwrap();
     for _ in 0..3 {
@@ -455,4 +472,113 @@ async fn a_peer_that_has_a_block_is_not_sent_it_again() {
     }
     assert_eq!(sent.load(Ordering::SeqCst), 1);
     assert_eq!(counted.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_peer_that_drips_is_cut_off_and_the_others_are_used() {
+    let chain = headers(30, 1);
+    let checkpoint = Checkpoint {
+        height: 20,
+        hash: chain[20].block_hash(),
+    };
+    let honest = chain.last().unwrap().block_hash();
+    // Wherever it begins to: the tip, the headers, the template, or the headers up to the checkpoint one by one.
+    let drips_at = |place: &'static str, chain: &[Header]| {
+        let chain = chain.to_vec();
+        peer(move |path| match path.starts_with(place) {
+            true => Reply::Drip,
+            false => serve(&chain, path),
+        })
+    };
+    let one_by_one = {
+        let chain = chain.clone();
+        peer(move |path| match serve(&chain, path) {
+            Reply::Http(200, mut body) if path.starts_with("/chain/headers/") => {
+                body.truncate(80);
+                Reply::Http(200, body)
+            }
+            other => other,
+        })
+    };
+    let slow = vec![
+        drips_at("/chain/tip", &chain).await,
+        // Of a tip that nobody else could have told of.
+        drips_at("/chain/headers", &headers(31, 2)).await,
+        drips_at("/chain/template", &chain).await,
+        one_by_one.await,
+    ];
+    let (count, patience) = (slow.len(), Duration::from_secs(3));
+    let options = PeersOptions {
+        urls: slow.into_iter().chain([working(chain).await]).collect(),
+        quorum: 1,
+        network: Network::Regtest,
+        checkpoint,
+        timeouts: PeerTimeouts {
+            answer: patience,
+            large: patience,
+            headers: patience,
+            ..PeerTimeouts::default()
+        },
+    };
+    let node = PeersNode::new(options, Arc::new(SystemClock::new())).unwrap();
+    soon("all turns end", node.refresh()).await;
+    let status = node.status();
+    for peer in &status[..3] {
+        assert!(peer.failure.is_some() && !peer.set_aside, "{peer:?}");
+    }
+    assert_eq!(status[count].failure, None);
+    assert_eq!(node.best_block_hash().await.unwrap(), honest);
+    let template = node.block_template().await.unwrap().template;
+    assert_eq!((template.prev_hash(), template.height()), (honest, 31));
+}
+
+#[tokio::test]
+async fn on_a_branch_that_another_record_outweighs_nothing_is_mined_or_judged() {
+    let shared = headers(20, 1);
+    let branch = |blocks: usize, tag: u8| {
+        let mut chain = shared.clone();
+        for _ in 0..blocks {
+            let prev = *chain.last().unwrap();
+            chain.push(mined(&prev, tag));
+        }
+        chain
+    };
+    // All peers are one attacker's.
+    let private = branch(5, 2);
+    let urls = vec![
+        working(private.clone()).await,
+        working(private.clone()).await,
+    ];
+    let node = on_regtest(urls).await;
+    assert_eq!(node.testimony(), None);
+    let record = |chain: &[Header]| {
+        let blocks = chain.iter().enumerate();
+        let blocks = blocks.map(|(height, header)| (header.block_hash(), 2 * height as u128));
+        Witness::new("the relay", 0, blocks).unwrap()
+    };
+
+    for (blocks, believed) in [(0, true), (5, true), (6, false), (4, true), (60, false)] {
+        let public = branch(blocks, 3);
+        node.hear(record(&public));
+        let (testimony, _) = node.testimony().unwrap();
+        assert_eq!(testimony.is_against_peers(), !believed, "{testimony}");
+        assert_eq!(node.block_template().await.is_ok(), believed, "{blocks}");
+        let refused = |outcome: Result<(), NodeError>| match outcome {
+            Err(error) => {
+                assert!(error.is_outweighed(), "{error}");
+                assert!(error.to_string().contains("the relay"), "{error}");
+                true
+            }
+            Ok(()) => false,
+        };
+        let hash = private[3].block_hash();
+        for outcome in [
+            node.best_block_hash().await.map(drop),
+            node.chain_info().await.map(drop),
+            node.hash_at(3).await.map(drop),
+            node.header(hash).await.map(drop),
+        ] {
+            assert_eq!(refused(outcome), !believed, "{blocks}");
+        }
+    }
 }

@@ -108,7 +108,10 @@ where
             }
             Ok(()) = work.changed(), if open => {
                 let latest = work.borrow_and_update().clone();
-                latest.map(|work| connection.session.on_work(&work, now())).unwrap_or_default()
+                match latest {
+                    Some(work) => connection.session.on_work(&work, now()),
+                    None => connection.session.on_no_work(),
+                }
             }
             line = lines.next(), if listening => match line {
                 Some(Ok(line)) => connection.session.on_line(&line, now()),

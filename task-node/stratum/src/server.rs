@@ -29,8 +29,8 @@ const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub struct ServerParts {
     /// What the operator set.
     pub settings: ServerSettings,
-    /// What to mine; `None` until there is something. A later `None` stops new jobs; those that are out stay acceptable
-    /// until they expire.
+    /// What to mine; `None` until there is something. A later `None` ends the connections of those who have jobs, so that
+    /// they go on with their next pool.
     pub work: watch::Receiver<Option<Arc<CurrentWork>>>,
     /// Where shares go.
     pub shares: Arc<dyn ShareSink>,

@@ -48,6 +48,39 @@ async fn new_work_and_blocks_pass_through() {
 }
 
 #[tokio::test]
+async fn miners_whose_work_is_withdrawn_are_let_go_and_wait_for_new() {
+    let node = node(|_| {}).await;
+    let mut miner = node.miner().await;
+    node.work.send_replace(None);
+    while miner.next().await.is_some() {}
+    node.connections_become(0).await;
+    // It may come back, and is given nothing until there is something.
+    let mut back = node.connect().await;
+    back.send(&json!({"id": 1, "method": "mining.subscribe", "params": ["test"]}))
+        .await;
+    let params = json!([user(1, "rig"), "x"]);
+    back.send(&json!({"id": 2, "method": "mining.authorize", "params": params}))
+        .await;
+    assert_eq!(back.reply(2).await.unwrap()["result"], true);
+    assert!(back.job.is_none());
+    node.work.send_replace(Some(recipe().cook()));
+    back.until("mining.notify").await;
+    // A second withdrawal after none was given in between changes nothing for who waits.
+    node.work.send_replace(None);
+    while back.next().await.is_some() {}
+    let mut waiting = node.connect().await;
+    waiting
+        .send(&json!({"id": 1, "method": "mining.subscribe", "params": ["test"]}))
+        .await;
+    assert!(waiting.reply(1).await.is_some());
+    node.work.send_replace(None);
+    waiting
+        .send(&json!({"id": 2, "method": "mining.authorize", "params": params}))
+        .await;
+    assert_eq!(waiting.reply(2).await.unwrap()["result"], true);
+}
+
+#[tokio::test]
 async fn a_stream_without_a_socket_is_served() {
     let node = node(|settings| settings.limits.max_connections = 0).await;
     let (ours, theirs) = tokio::io::duplex(4096);

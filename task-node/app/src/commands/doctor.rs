@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::peer::{PeersNode, PeersOptions};
+use chain::peer::{PeersNode, PeersOptions, Testimony};
 use chain::zmq::check_node;
 use chain::{BitcoinNode, RpcNode, ZmqCheck};
 use content::fetch::SourceError;
@@ -194,20 +194,47 @@ async fn bitcoin_peers(config: &Config, options: PeersOptions, findings: &mut Ve
 
 /// K2's relay beside the peers' chain; nothing where there is no program.
 async fn relay(config: &Config, node: &PeersNode) -> Option<Finding> {
-    let answer = match relay_witness::client(config) {
+    let read = match relay_witness::client(config) {
         Ok(None) => return None,
-        Ok(Some(k2)) => relay_witness::ask(&k2, node).await,
+        Ok(Some(k2)) => relay_witness::read(&k2).await,
         Err(error) => Err(error),
     };
-    let (outcome, message) = match answer {
-        Ok(Some(witness)) => match witness.words() {
-            (false, words) => (Outcome::Ok, words),
-            (true, words) => (Outcome::Problem, words),
-        },
-        Ok(None) => (Outcome::Ok, "is not set up".to_owned()),
-        Err(error) => (Outcome::Warning, format!("cannot be asked: {error:#}")),
+    let (outcome, message) = match read {
+        Ok(Some(witness)) => {
+            node.hear(witness);
+            match node.testimony() {
+                Some((testimony, _)) => of_relay(&testimony),
+                None => (Outcome::Warning, "the peers fell silent".to_owned()),
+            }
+        }
+        Ok(None) => (
+            Outcome::Ok,
+            "is not set up: the peers' chain goes by its own work alone".to_owned(),
+        ),
+        Err(error) => (
+            Outcome::Warning,
+            format!("cannot be read: {error:#}; the peers' chain goes by its own work alone"),
+        ),
     };
-    Some(Finding::new("K2's relay", outcome, message))
+    Some(Finding::new("relay", outcome, message))
+}
+
+fn of_relay(testimony: &Testimony) -> (Outcome, String) {
+    if testimony.may_be_news() {
+        let text = format!("{testimony}, or are about to tell of them");
+        return (Outcome::Warning, text);
+    }
+    if testimony.is_against_peers() {
+        let text = format!(
+            "{testimony}. The node mines and judges nothing on it: add other peers to bitcoin.peers"
+        );
+        return (Outcome::Problem, text);
+    }
+    let outcome = match relay_witness::is_wrong(testimony) {
+        true => Outcome::Warning,
+        false => Outcome::Ok,
+    };
+    (outcome, testimony.to_string())
 }
 
 fn data_dir(dir: &Path) -> Finding {

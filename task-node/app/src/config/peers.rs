@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bitcoin::Network;
-use chain::peer::{Checkpoint, PeersNode, PeersOptions};
+use chain::peer::{Checkpoint, PeerTimeouts, PeersNode, PeersOptions};
 use work::SystemClock;
 
 use super::parsed::Complaints;
@@ -36,6 +36,7 @@ pub(super) fn bitcoin_peers(
         quorum: raw.peer_quorum,
         network,
         checkpoint,
+        timeouts: PeerTimeouts::default(),
     };
     // It opens nothing, and says what is wrong.
     complaints.check(

@@ -19,7 +19,8 @@ pub(super) struct JobConstants {
 
 /// Publishes work whenever the template or the round changes, until `stop`.
 ///
-/// Without an open round there is no work: a share that claims no round could not be paid.
+/// Without an open round there is no work: a share that claims no round could not be paid. A template that the watch took
+/// back ends it too.
 pub(super) async fn run(
     constants: JobConstants,
     mut templates: TemplateFeed,
@@ -28,6 +29,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut template: Option<Arc<LiveTemplate>> = None;
+    let mut status = templates.status();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -55,6 +57,16 @@ pub(super) async fn run(
                 }
             },
             changed = round.changed() => if changed.is_err() { break },
+            changed = status.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                if templates.latest().is_some() || template.take().is_none() {
+                    continue;
+                }
+                tracing::error!("miners are let go: what they worked on is not to be mined");
+                work.send_replace(None);
+            }
         }
         let current = *round.borrow_and_update();
         if let (Some(template), Some(round)) = (&template, current) {

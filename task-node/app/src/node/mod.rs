@@ -134,6 +134,7 @@ impl Node {
                 f64::from(*verification_ppm) / 10_000.0
             ),
             (WatcherPhase::Stopped, _, _) => "stopping".to_owned(),
+            (_, Some(error), _) if !ready => format!("no work: {error}"),
             (_, Some(error), _) => format!("mining, but: {error}"),
             (_, None, None) => "ready, waiting for the first round".to_owned(),
             (_, None, Some(round)) => format!("mining for round {round}"),

@@ -6,7 +6,8 @@ use crate::config::Config;
 #[must_use]
 pub fn bitcoin_mode(config: &Config) -> String {
     if let Some(peers) = &config.bitcoin_peers {
-        return peers_mode(peers.quorum, peers.urls.len());
+        let relay = config.program.as_bytes() != &[0; 32] && !config.k2_rpc.is_empty();
+        return peers_mode(peers.quorum, peers.urls.len(), relay);
     }
     let remote: Vec<&str> = config
         .bitcoin_nodes
@@ -25,16 +26,26 @@ pub fn bitcoin_mode(config: &Config) -> String {
     }
 }
 
-fn peers_mode(quorum: usize, peers: usize) -> String {
+fn peers_mode(quorum: usize, peers: usize, relay: bool) -> String {
     let liars = match quorum {
         1 => "one of them that lies can make this node mine invalid blocks".to_owned(),
         quorum => format!(
             "{quorum} of them that lie together can make this node mine invalid blocks, fewer can only keep transactions out"
         ),
     };
+    let all = match relay {
+        true => {
+            "all together can withhold blocks or show a branch of their own, until K2's relay has more work than they show; \
+             whoever answers for K2 can make this node stop, and nothing else"
+        }
+        false => {
+            "all together can withhold blocks or show a branch of their own, and without k2.program there is no relay to give \
+             them away"
+        }
+    };
     format!(
-        "no Bitcoin node; peers, {peers} of which {quorum} must agree: {liars}; all together can withhold news; headers are \
-         checked for proof of work, and block rewards nobody can take"
+        "no Bitcoin node; peers, {peers} of which {quorum} must agree: {liars}; {all}; headers are checked for proof of work, \
+         and block rewards nobody can take"
     )
 }
 
@@ -79,7 +90,13 @@ mod tests {
 
     #[test]
     fn a_quorum_of_one_is_said_to_be_one() {
-        assert!(peers_mode(1, 3).contains("one of them that lies can make"));
-        assert!(peers_mode(2, 3).contains("2 of them that lie together"));
+        assert!(peers_mode(1, 3, true).contains("one of them that lies can make"));
+        assert!(peers_mode(2, 3, true).contains("2 of them that lie together"));
+    }
+
+    #[test]
+    fn a_node_without_a_witness_is_told() {
+        assert!(peers_mode(2, 3, false).contains("no relay to give them away"));
+        assert!(!peers_mode(2, 3, true).contains("no relay"));
     }
 }

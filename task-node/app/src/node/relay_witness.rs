@@ -1,75 +1,28 @@
 //! K2's relay as a witness of the chain that peers show: it was fed by whoever wanted, and every header in it has shown its
-//! proof of work to the program.
+//! proof of work to the program. What it is worth is judged by [`chain::peer::Witness`]; here it is only read.
+//!
+//! A K2 that is away stops nothing: what the relay showed before stays true, and a node that never heard it goes by its
+//! peers alone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
-use chain::BitcoinNode;
+use chain::peer::{PeersNode, Testimony, Weighed, Witness};
 use k2_client::{Client, K2, K2Rpc, RpcOptions, SendOptions};
+use k2_interface::state::Relay;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
-/// How often a running node compares. The relay is fed every few minutes.
-const EVERY: Duration = Duration::from_secs(300);
+/// How often a running node reads the relay, which is an account of 10 KB.
+const EVERY: Duration = Duration::from_secs(30);
 /// How long K2 may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A relay this far ahead of the peers is no matter of minutes.
-const AHEAD: u32 = 2;
-
-/// What the relay says of the peers' chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Witness {
-    /// It has the same block at its tip's height.
-    Same {
-        /// That height.
-        height: u32,
-    },
-    /// It has blocks that the peers do not show.
-    Ahead {
-        /// The relay's tip.
-        relay: u32,
-        /// The peers' tip.
-        peers: u32,
-    },
-    /// It has another block at this height.
-    Other {
-        /// That height.
-        height: u32,
-    },
-    /// Its tip lies below what this node knows.
-    TooOld {
-        /// The relay's tip.
-        relay: u32,
-    },
-}
-
-impl Witness {
-    /// What it means, in words, and whether something is wrong.
-    pub(crate) fn words(self) -> (bool, String) {
-        match self {
-            Self::Same { height } => (false, format!("has the peers' chain up to block {height}")),
-            Self::Ahead { relay, peers } => (
-                true,
-                format!(
-                    "is at block {relay}, the peers only at {peers}: they lag or withhold news; add other peers"
-                ),
-            ),
-            Self::Other { height } => (
-                true,
-                format!(
-                    "has another block {height} than the peers: one of them follows a branch that lost; add other peers"
-                ),
-            ),
-            Self::TooOld { relay } => (
-                false,
-                format!("ends at block {relay}, below bitcoin.checkpoint: it says nothing here"),
-            ),
-        }
-    }
-}
+/// What people are told.
+const NAME: &str = "K2's relay";
 
 /// The program's client, if a program is configured.
 pub(crate) fn client(config: &Config) -> anyhow::Result<Option<Client>> {
@@ -84,55 +37,70 @@ pub(crate) fn client(config: &Config) -> anyhow::Result<Option<Client>> {
     )))
 }
 
-/// Asks the relay, and the chain about the same height. `None`: there is no relay yet.
-pub(crate) async fn ask(
-    client: &Client,
-    chain: &dyn BitcoinNode,
-) -> anyhow::Result<Option<Witness>> {
+/// Reads the relay. `None`: there is none yet.
+pub(crate) async fn read(client: &Client) -> anyhow::Result<Option<Witness>> {
     let accounts = client.accounts();
-    let relay = tokio::time::timeout(PATIENCE, accounts.relay_if_any()).await??;
-    let Some(relay) = relay else {
-        return Ok(None);
-    };
-    let height = relay.tip_height.get();
-    let Some(entry) = relay.entry(height) else {
-        return Ok(None);
-    };
-    let hash = BlockHash::from_byte_array(entry.hash);
-    let own = chain.chain_info().await?.height;
-    let at_height = if height < chain.lowest_height() {
-        return Ok(Some(Witness::TooOld { relay: height }));
-    } else {
-        chain.hash_at(height).await?
-    };
-    Ok(Some(judge(height, hash, own, at_height)))
+    let relay = tokio::time::timeout(PATIENCE, accounts.relay_if_any())
+        .await
+        .with_context(|| format!("no answer in {} s", PATIENCE.as_secs()))??;
+    relay.map(|relay| witness(&relay)).transpose()
 }
 
-fn judge(relay: u32, hash: BlockHash, own: u32, at_height: Option<BlockHash>) -> Witness {
-    match at_height {
-        Some(known) if known == hash => Witness::Same { height: relay },
-        Some(_) => Witness::Other { height: relay },
-        None if relay > own.saturating_add(AHEAD) => Witness::Ahead { relay, peers: own },
-        // Level but for a block or two that is on its way.
-        None => Witness::Same { height: own },
+fn witness(relay: &Relay) -> anyhow::Result<Witness> {
+    let (oldest, tip) = (relay.oldest_height.get(), relay.tip_height.get());
+    // Not more than the ring has, whatever the heights say.
+    let entries = (oldest..=tip).take(k2_interface::state::RING);
+    let entries = entries.map_while(|height| relay.entry(height));
+    let blocks = entries.map(|entry| {
+        (
+            BlockHash::from_byte_array(entry.hash),
+            entry.chain_work.get(),
+        )
+    });
+    Ok(Witness::new(NAME, oldest, blocks)?)
+}
+
+/// Whether the operator should do something about it.
+pub(crate) fn is_wrong(testimony: &Testimony) -> bool {
+    match testimony.weighed {
+        Weighed::Heavier { .. } | Weighed::Lighter { common: None } => true,
+        // One or two blocks that lost are every month's news. More of them are no accident.
+        Weighed::Lighter {
+            common: Some(common),
+        } => testimony.tip.saturating_sub(common) > 2,
+        _ => false,
     }
 }
 
-/// Compares now and then, and says in the log when the two do not agree.
-pub(super) async fn follow(client: Client, chain: Arc<dyn BitcoinNode>, stop: CancellationToken) {
+/// Reads the relay now and then for the peers' chain to be held against, and says in the log when the two do not agree.
+pub(super) async fn follow(client: Client, peers: Arc<PeersNode>, stop: CancellationToken) {
     let following = async {
+        let mut was_away = false;
+        let mut said = None;
         loop {
-            tokio::time::sleep(EVERY).await;
-            match ask(&client, chain.as_ref()).await {
-                Ok(Some(witness)) => {
-                    let (wrong, words) = witness.words();
-                    if wrong {
-                        tracing::error!("K2's relay {words}");
+            match read(&client).await {
+                Ok(witness) => {
+                    was_away = false;
+                    if let Some(witness) = witness {
+                        peers.hear(witness);
                     }
                 }
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "K2's relay could not be asked"),
+                Err(error) if was_away => tracing::debug!(%error, "K2's relay could not be read"),
+                Err(error) => {
+                    was_away = true;
+                    tracing::warn!(%error, "K2's relay could not be read: the peers' chain is held against what it showed before, if anything");
+                }
             }
+            if let Some((testimony, _)) = peers.testimony() {
+                let weighed = std::mem::discriminant(&testimony.weighed);
+                match is_wrong(&testimony) {
+                    true => tracing::error!("{testimony}"),
+                    false if said != Some(weighed) => tracing::info!("{testimony}"),
+                    false => {}
+                }
+                said = Some(weighed);
+            }
+            tokio::time::sleep(EVERY).await;
         }
     };
     let _ = stop.run_until_cancelled(following).await;
@@ -140,18 +108,38 @@ pub(super) async fn follow(client: Client, chain: Arc<dyn BitcoinNode>, stop: Ca
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use zerocopy::FromZeros as _;
+
     use super::*;
 
     #[test]
-    fn the_relay_s_block_is_the_peers_or_something_is_wrong() {
-        let hash = |byte| BlockHash::from_byte_array([byte; 32]);
-        let wrong = |witness: Witness| witness.words().0;
+    fn a_ring_is_read_from_its_oldest_block_on_and_never_beyond_it() {
+        let mut relay = Relay::new_zeroed();
+        assert!(witness(&relay).is_ok(), "one block, of no work");
+        relay.oldest_height = 500.into();
+        relay.tip_height = 503.into();
+        for height in 500_u32..=503 {
+            let entry = &mut relay.ring[height as usize % k2_interface::state::RING];
+            entry.hash = [height as u8; 32];
+            entry.chain_work = u128::from(height * 2).into();
+        }
+        let blocks = (500_u32..=503).map(|height| {
+            let hash = BlockHash::from_byte_array([height as u8; 32]);
+            (hash, u128::from(height * 2))
+        });
         assert_eq!(
-            judge(10, hash(1), 15, Some(hash(1))),
-            Witness::Same { height: 10 }
+            witness(&relay).unwrap(),
+            Witness::new(NAME, 500, blocks).unwrap()
         );
-        assert!(wrong(judge(10, hash(1), 15, Some(hash(2)))));
-        assert!(wrong(judge(20, hash(1), 15, None)));
-        assert!(!wrong(judge(17, hash(1), 15, None)));
+        // What an endpoint that lies may send.
+        for (oldest, tip) in [(504, 503), (0, u32::MAX), (u32::MAX, u32::MAX), (499, 503)] {
+            relay.oldest_height = oldest.into();
+            relay.tip_height = tip.into();
+            let _ = witness(&relay);
+        }
+        relay.oldest_height = 10.into();
+        relay.tip_height = 0.into();
+        assert!(witness(&relay).is_err());
     }
 }

@@ -185,10 +185,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let chain: Arc<dyn BitcoinNode> = Arc::clone(&bitcoin) as Arc<dyn BitcoinNode>;
     let templates = watcher::spawn(Arc::clone(&chain), watcher_options, stop.clone());
     let tasks = TaskTracker::new();
-    if peers.is_some()
+    if let Some(peers) = &peers
         && let Some(k2) = relay_witness::client(&config)?
     {
-        tasks.spawn(relay_witness::follow(k2, Arc::clone(&chain), stop.clone()));
+        tasks.spawn(relay_witness::follow(k2, Arc::clone(peers), stop.clone()));
     }
     // What this node itself has from peers it does not pass on: it could vouch for none of it.
     let chain_source = (config.http.serve_chain && peers.is_none())

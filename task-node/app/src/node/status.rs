@@ -10,11 +10,11 @@ use store::{BlockStatus, RoundState, ShareStore, StoreError};
 use work::{K2Address, RoundNumber, UnixTime};
 
 use super::settlement::Held;
-use super::{Node, unavailable};
+use super::{Node, relay_witness, unavailable};
 use crate::refusal::Refusal;
 use crate::status::{
-    AuditsFact, BitcoinFact, BlockFact, EarnedFact, Facts, LiveFact, MinersFact, Phase, RoundFact,
-    SealFact, SettledFact, StatusView, TemplateFact, answer,
+    AuditsFact, BitcoinFact, BlockFact, EarnedFact, Facts, LiveFact, MinersFact, Phase, RelayFact,
+    RoundFact, SealFact, SettledFact, StatusView, TemplateFact, answer,
 };
 
 /// Rounds that are looked at.
@@ -292,6 +292,14 @@ impl Node {
                     node_time: template.cur_time().into(),
                 }),
             refresh: self.template_refresh.as_secs(),
+            relay: self.peers.as_ref().and_then(|peers| {
+                let (testimony, heard) = peers.testimony()?;
+                Some(RelayFact {
+                    words: testimony.to_string(),
+                    is_wrong: relay_witness::is_wrong(&testimony),
+                    age: heard.as_secs(),
+                })
+            }),
         }
     }
 

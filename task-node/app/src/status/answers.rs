@@ -1,13 +1,16 @@
 //! The first three answers.
 
 use super::facts::{
-    AuditsFact, BitcoinFact, Facts, K2Fact, LiveFact, Phase, RoundFact, SettledFact,
+    AuditsFact, BitcoinFact, Facts, K2Fact, LiveFact, Phase, RelayFact, RoundFact, SettledFact,
 };
 use super::views::{EarningsView, MiningView, SubmissionStatusView, Verdict};
 use super::words::{ago, count, rate, sats, span};
 
 /// A share in this time means that miners are at work, in seconds.
 pub(super) const FRESH_SHARE: u64 = 600;
+
+/// The relay is read every half minute; what is older than this, in seconds, is said to be.
+const OLD_RELAY: u64 = 120;
 
 /// Am I mining?
 pub(super) fn mining(facts: &Facts) -> MiningView {
@@ -18,6 +21,7 @@ pub(super) fn mining(facts: &Facts) -> MiningView {
         round: None,
         height: None,
         template_age: None,
+        relay_agrees: None,
         sessions: 0,
         stratum_hash_rate: 0.0,
         built_in_hash_rate: None,
@@ -45,6 +49,10 @@ pub(super) fn mining(facts: &Facts) -> MiningView {
             let (answer, line) = at_work(facts, live);
             view.answer = answer;
             view.lines.push(line);
+            if let Some(relay) = &live.bitcoin.relay {
+                view.relay_agrees = Some(!relay.is_wrong);
+                view.lines.push(of_relay(relay));
+            }
             view.lines.push(miners(facts.now, live));
             if let Some(round) = newest {
                 view.lines.push(of_round(round));
@@ -53,6 +61,13 @@ pub(super) fn mining(facts: &Facts) -> MiningView {
     }
     view.lines.push(blocks(facts));
     view
+}
+
+fn of_relay(relay: &RelayFact) -> String {
+    if relay.age > OLD_RELAY {
+        return format!("{} (K2 showed it {} ago)", relay.words, span(relay.age));
+    }
+    relay.words.clone()
 }
 
 /// JSON has no word for what is no number.

@@ -72,6 +72,19 @@ pub(crate) struct BitcoinFact {
     pub(crate) template: Option<TemplateFact>,
     /// A fresh template is asked for at least this often, in seconds.
     pub(crate) refresh: u64,
+    /// K2's relay beside the chain of peers; `None` where there are no peers, or it was not read yet.
+    pub(crate) relay: Option<RelayFact>,
+}
+
+/// What K2's relay says of the chain that peers show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RelayFact {
+    /// In words.
+    pub(crate) words: String,
+    /// The two have different blocks, by more than a block or two that came late.
+    pub(crate) is_wrong: bool,
+    /// Seconds since K2 showed it.
+    pub(crate) age: u64,
 }
 
 /// A template.

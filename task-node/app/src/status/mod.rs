@@ -11,7 +11,7 @@ mod words;
 
 pub(crate) use facts::{
     AuditsFact, BitcoinFact, BlockFact, EarnedFact, Facts, GatewayFact, K2Fact, LiveFact,
-    MinersFact, Phase, RoundFact, SealFact, SettledFact, TemplateFact,
+    MinersFact, Phase, RelayFact, RoundFact, SealFact, SettledFact, TemplateFact,
 };
 pub use views::{
     EarningsView, MiningView, ProblemView, Severity, StatusView, SubmissionStatusView, Verdict,

@@ -42,6 +42,7 @@ pub(super) fn problems(facts: &Facts) -> Vec<ProblemView> {
         )),
         Some(live) => {
             found.extend(work(facts, live));
+            found.extend(relay(live));
             found.extend(bitcoin_nodes(live));
             found.extend(clock(facts, live));
             found.extend(koii(facts, live));
@@ -174,6 +175,17 @@ fn work(facts: &Facts, live: &LiveFact) -> Option<ProblemView> {
             })
         }
     }
+}
+
+/// Somebody shows a branch that is not the best: the peers, or whoever feeds the relay.
+fn relay(live: &LiveFact) -> Option<ProblemView> {
+    let relay = live.bitcoin.relay.as_ref().filter(|relay| relay.is_wrong)?;
+    Some(hand(
+        "relay",
+        relay.words.clone(),
+        "compare the tip with a source of your own, and add peers of other operators to bitcoin.peers: where the relay has \
+         more work, this node neither mines nor audits until they show as much",
+    ))
 }
 
 /// Some nodes are away while others serve: miners notice nothing, yet the next failure would stop them.

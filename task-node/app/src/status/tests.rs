@@ -44,6 +44,7 @@ fn healthy() -> Facts {
                     node_time: NOW - 6,
                 }),
                 refresh: 30,
+                relay: None,
             },
             miners: MinersFact {
                 sessions: 3,
@@ -243,6 +244,29 @@ fn the_bitcoin_node() {
             live(facts).bitcoin.nodes[1].1 = Some("behind".to_owned());
         },
     );
+}
+
+#[test]
+fn the_relay_beside_the_peers() {
+    let relay = |is_wrong, age| RelayFact {
+        words: "the relay says so".to_owned(),
+        is_wrong,
+        age,
+    };
+    expect(Severity::Hand, "relay", "the relay says so", |facts| {
+        live(facts).bitcoin.relay = Some(relay(true, 3));
+    });
+    let mut facts = healthy();
+    assert_eq!(answer(&facts).mining.relay_agrees, None);
+    live(&mut facts).bitcoin.relay = Some(relay(false, 3));
+    let view = answer(&facts);
+    assert_eq!((view.mining.relay_agrees, view.well), (Some(true), true));
+    assert!(view.mining.lines.contains(&"the relay says so".to_owned()));
+    // K2 is away since: what it showed before is old.
+    live(&mut facts).bitcoin.relay = Some(relay(false, 600));
+    let lines = answer(&facts).mining.lines;
+    let old = "the relay says so (K2 showed it 10 min ago)".to_owned();
+    assert!(lines.contains(&old), "{lines:?}");
 }
 
 #[test]
@@ -463,9 +487,11 @@ prop_compose! {
         phase in prop_oneof![Just(Phase::Connecting), any::<u32>().prop_map(|ppm| Phase::Syncing { ppm }), Just(Phase::Running)],
         error in text(), nodes in proptest::collection::vec((".{0,4}", text()), 0..3),
         template in proptest::option::of((any::<u32>(), time(), time())), refresh in time(),
+        relay in proptest::option::of((".{1,8}", any::<bool>(), time())),
     ) -> BitcoinFact {
+        let relay = relay.map(|(words, is_wrong, age)| RelayFact { words, is_wrong, age });
         let template = template.map(|(height, age, node_time)| TemplateFact { height, age, node_time });
-        BitcoinFact { phase, error, nodes, template, refresh }
+        BitcoinFact { phase, error, nodes, template, refresh, relay }
     }
 }
 

@@ -55,6 +55,10 @@ pub struct MiningView {
     pub height: Option<u32>,
     /// Seconds since the Bitcoin node gave the template.
     pub template_age: Option<u64>,
+    /// Whether K2's relay has the chain that peers show, as far as the two can be compared; absent without peers, and where
+    /// the relay was not read yet.
+    #[serde(default)]
+    pub relay_agrees: Option<bool>,
     /// Open Stratum sessions, the built-in miner's not counted.
     pub sessions: usize,
     /// Hashes per second of the miners on Stratum, estimated from credited shares.

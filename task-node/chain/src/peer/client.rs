@@ -11,12 +11,31 @@ use super::{
 };
 use crate::words::{clip, with_causes};
 
-/// Time for the TCP (and TLS) handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for an answer, body included; the wait of a long poll comes on top.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time for a template or a block, which are megabytes.
-const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a peer may take, to the last byte: one that sends a byte a second is cut off as one that sends none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerTimeouts {
+    /// For the TCP (and TLS) handshake.
+    pub connect: Duration,
+    /// For an answer, body included; the wait of a long poll comes on top.
+    pub answer: Duration,
+    /// For a template or a block, which are megabytes.
+    pub large: Duration,
+    /// For all headers of one turn, in as many answers as it takes. What came until then is kept.
+    pub headers: Duration,
+}
+
+impl Default for PeerTimeouts {
+    /// 5, 15, 60 and 300 seconds.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(15),
+            large: Duration::from_secs(60),
+            headers: Duration::from_secs(300),
+        }
+    }
+}
+
 /// An honest template is below 2 * 4 MB of hex and some hundred bytes a transaction.
 const MAX_TEMPLATE: usize = 16 << 20;
 /// Of the small JSON answers.
@@ -51,11 +70,12 @@ pub(super) enum Template {
 pub(super) struct PeerClient {
     base: Url,
     http: reqwest::Client,
+    timeouts: PeerTimeouts,
 }
 
 impl PeerClient {
     /// `Err` says what is wrong with the address.
-    pub(super) fn new(url: &str) -> Result<Self, String> {
+    pub(super) fn new(url: &str, timeouts: PeerTimeouts) -> Result<Self, String> {
         let mut base =
             Url::parse(url).map_err(|e| format!("\"{}\" is not an address: {e}", clip(url)))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
@@ -77,11 +97,15 @@ impl PeerClient {
             // A redirect would lead to an address that nobody configured.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(timeouts.connect)
             .tcp_nodelay(true)
             .build()
             .map_err(|e| format!("the HTTP client cannot be built: {e}"))?;
-        Ok(Self { base, http })
+        Ok(Self {
+            base,
+            http,
+            timeouts,
+        })
     }
 
     /// Its tip; after at most `wait` if that is still `known`.
@@ -92,12 +116,14 @@ impl PeerClient {
         wait: Duration,
     ) -> Result<(u32, BlockHash), PeerFailure> {
         let mut url = self.url("chain/tip")?;
+        let mut patience = self.timeouts.answer;
         if let Some(known) = known {
+            patience += wait;
             url.query_pairs_mut()
                 .append_pair("after", &known.to_string())
                 .append_pair("wait", &wait.as_secs().to_string());
         }
-        let request = self.http.get(url).timeout(ANSWER_TIMEOUT + wait);
+        let request = self.http.get(url).timeout(patience);
         let body = ok(send(request).await?, MAX_SMALL).await?;
         let tip: TipMessage = serde_json::from_slice(&body)
             .map_err(|_| PeerFailure::Lies("its answer is not that of a task node".into()))?;
@@ -117,7 +143,7 @@ impl PeerClient {
         let mut url = self.url(&format!("chain/headers/{from}"))?;
         url.query_pairs_mut()
             .append_pair("count", &count.to_string());
-        let request = self.http.get(url).timeout(ANSWER_TIMEOUT);
+        let request = self.http.get(url).timeout(self.timeouts.answer);
         let body = ok(send(request).await?, count as usize * HEADER_BYTES).await?;
         decode_headers(&body)
     }
@@ -125,7 +151,7 @@ impl PeerClient {
     /// A header by its hash; `None`: the peer does not know it.
     pub(super) async fn header(&self, hash: BlockHash) -> Result<Option<Header>, PeerFailure> {
         let url = self.url(&format!("chain/header/{hash}"))?;
-        let response = send(self.http.get(url).timeout(ANSWER_TIMEOUT)).await?;
+        let response = send(self.http.get(url).timeout(self.timeouts.answer)).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -142,7 +168,7 @@ impl PeerClient {
         let mut request = self
             .http
             .get(self.url("chain/template")?)
-            .timeout(LARGE_TIMEOUT);
+            .timeout(self.timeouts.large);
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -169,7 +195,7 @@ impl PeerClient {
             .post(self.url("chain/block")?)
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(consensus::serialize(block))
-            .timeout(LARGE_TIMEOUT);
+            .timeout(self.timeouts.large);
         let body = ok(send(request).await?, MAX_SMALL).await?;
         let answer: SubmitMessage = serde_json::from_slice(&body)
             .map_err(|_| PeerFailure::Lies("its answer is not that of a task node".into()))?;

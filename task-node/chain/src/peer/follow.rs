@@ -87,10 +87,17 @@ async fn turn(node: &PeersNode, index: usize) -> Result<(), PeerFailure> {
         .client
         .tip(node.options.network, known, TIP_WAIT)
         .await?;
-    start_chain(node, index).await?;
-    if !chain(node, |chain| chain.contains(&hash))? {
-        fetch_headers(node, index, hash).await?;
-    }
+    let headers = async {
+        start_chain(node, index).await?;
+        if !chain(node, |chain| chain.contains(&hash))? {
+            fetch_headers(node, index, hash).await?;
+        }
+        Ok(())
+    };
+    // A first turn without end would keep this node from the tip that all others agree on.
+    tokio::time::timeout(node.options.timeouts.headers, headers)
+        .await
+        .map_err(|_| PeerFailure::Away("it gives its headers too slowly".into()))??;
     let moved = {
         let mut state = node.state();
         let heard = state.heard.get_mut(index);
@@ -128,7 +135,8 @@ async fn start_chain(node: &PeersNode, index: usize) -> Result<(), PeerFailure> 
     while from <= checkpoint.height {
         let count = (checkpoint.height - from + 1).min(MAX_HEADERS);
         let more = peer.client.headers(from, count).await?;
-        if more.is_empty() {
+        // In full, so that a peer cannot make it thousands of answers.
+        if more.len() as u64 != u64::from(count) {
             return Err(PeerFailure::Away(format!(
                 "it has no headers up to the checkpoint {checkpoint}"
             )));
@@ -140,6 +148,7 @@ async fn start_chain(node: &PeersNode, index: usize) -> Result<(), PeerFailure> 
         .map_err(|error| PeerFailure::Lies(error.to_string()))?;
     let mut state = node.state();
     state.chain.get_or_insert(started);
+    state.weigh(Instant::now());
     Ok(())
 }
 
@@ -204,7 +213,9 @@ fn take(node: &PeersNode, headers: &[bitcoin::block::Header]) -> Result<(), Peer
         }
     }
     if moved {
-        state.tip_since = Instant::now();
+        let now = Instant::now();
+        state.tip_since = now;
+        state.weigh(now);
     }
     drop(state);
     if moved {

@@ -7,7 +7,8 @@
 //! ([`HeaderChain`]), so peers can withhold news and cannot invent it cheaply. A transaction is mined only if a quorum of
 //! peers lists it with the same fee, and the coinbase takes the subsidy and those fees ([`agree`]), so a lone liar can
 //! only keep transactions out. As many liars as the quorum can make blocks invalid. Nobody can take a reward: the payout
-//! script is this node's own.
+//! script is this node's own. All of them together can show a branch that lost; a [`Witness`] that has more work ends that:
+//! nothing is mined or judged on such a branch.
 
 mod agreement;
 mod checkpoint;
@@ -18,14 +19,17 @@ mod header_chain;
 mod node;
 mod offer;
 mod source;
+mod witness;
 
 pub use agreement::{Agreed, NextBlock, agree};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use client::PeerTimeouts;
 pub(crate) use client::decode_headers;
 pub use header_chain::{Accepted, HeaderChain, HeaderError};
 pub use node::{PeerStatus, PeersNode, PeersOptions};
 pub use offer::{Offer, OfferError, OfferedTransaction};
 pub use source::{BlockRefusal, ChainSource, HeadersAnswer, LookUpError, TemplateBytes};
+pub use witness::{NoRecord, Testimony, Weighed, Witness};
 
 use serde::{Deserialize, Serialize};
 

@@ -17,11 +17,12 @@ use work::{BlockTemplate, Clock};
 use super::{
     agreement::{Agreed, NextBlock, agree},
     checkpoint::Checkpoint,
-    client::PeerClient,
+    client::{PeerClient, PeerTimeouts},
     delivery::{Deliveries, deliver},
     follow,
     header_chain::HeaderChain,
     offer::Offer,
+    witness::{Testimony, Witness},
 };
 use crate::{
     error::NodeError,
@@ -40,6 +41,9 @@ const OFFERS_PATIENCE: Duration = Duration::from_secs(2);
 /// Without a word from any peer for so long, the tip is not known any more.
 const DEAF_AFTER: Duration = Duration::from_secs(45);
 
+/// What a witness has more may be news that is on its way here. After so long it is none.
+const NEWS_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long a long poll lasts on a quiet chain.
 const LONG_POLL: Duration = Duration::from_secs(120);
 
@@ -57,6 +61,8 @@ pub struct PeersOptions {
     pub network: Network,
     /// Where the header chain begins.
     pub checkpoint: Checkpoint,
+    /// How long a peer may take.
+    pub timeouts: PeerTimeouts,
 }
 
 /// One peer's state, for `/healthz` and `doctor`.
@@ -98,6 +104,46 @@ pub(super) struct State {
     pub(super) chain: Option<HeaderChain>,
     pub(super) heard: Vec<Heard>,
     pub(super) tip_since: Instant,
+    /// Another record of the chain, and when it was heard.
+    witness: Option<(Witness, Instant)>,
+    /// Since when the witness has had more work, without a break.
+    outweighed_since: Option<Instant>,
+}
+
+impl State {
+    /// Whether the chain is what the peers have now.
+    fn is_present(&self, now: Instant) -> bool {
+        let heard = self.heard.iter().any(|heard| {
+            heard
+                .answered
+                .is_some_and(|at| now.saturating_duration_since(at) < DEAF_AFTER)
+        });
+        // One peer alone, and be it the quickest, does not say what the tip is while the others were not asked.
+        heard && self.heard.iter().all(|heard| heard.tried)
+    }
+
+    /// To be called whenever chain or witness changed.
+    pub(super) fn weigh(&mut self, now: Instant) {
+        let against = self.testimony().is_some_and(|t| t.is_against_peers());
+        self.outweighed_since = match against {
+            true => Some(self.outweighed_since.unwrap_or(now)),
+            false => None,
+        };
+    }
+
+    fn testimony(&self) -> Option<Testimony> {
+        let (witness, _) = self.witness.as_ref()?;
+        Some(witness.testify(self.chain.as_ref()?))
+    }
+
+    /// The testimony by which this chain is not to be mined on.
+    fn outweighed(&self, now: Instant) -> Option<Testimony> {
+        let since = self.outweighed_since?;
+        let testimony = self.testimony().filter(Testimony::is_against_peers)?;
+        let may_be_news =
+            testimony.may_be_news() && now.saturating_duration_since(since) < NEWS_PATIENCE;
+        (!may_be_news).then_some(testimony)
+    }
 }
 
 /// Several peers as one node.
@@ -151,7 +197,7 @@ impl PeersNode {
             let name = url.trim_end_matches('/');
             // Not by its URL: one that is wrong may hold a password.
             let wrong = |reason| config(&format!("peers[{index}]"), reason);
-            let client = PeerClient::new(url).map_err(wrong)?;
+            let client = PeerClient::new(url, options.timeouts).map_err(wrong)?;
             if !names.insert(name) {
                 return Err(wrong("this peer is named before".into()));
             }
@@ -165,6 +211,8 @@ impl PeersNode {
             chain: genesis.then(|| HeaderChain::genesis(options.network)),
             heard: peers.iter().map(|_| Heard::default()).collect(),
             tip_since: Instant::now(),
+            witness: None,
+            outweighed_since: None,
         };
         Ok(Self {
             name: format!("{} peers", peers.len()).into(),
@@ -229,6 +277,26 @@ impl PeersNode {
             .collect()
     }
 
+    /// Holds the peers' chain against another record of it, until there is a newer one. Where that has more work, this node
+    /// answers nothing but [`NodeError::Outweighed`]: at once where it is about more than two blocks, after a minute
+    /// otherwise.
+    pub fn hear(&self, witness: Witness) {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.witness = Some((witness, now));
+        state.weigh(now);
+    }
+
+    /// What the witness says of the chain as it is now, and how long ago it was heard itself. `None`: there is no witness, or
+    /// the peers have yet to tell where they stand.
+    #[must_use]
+    pub fn testimony(&self) -> Option<(Testimony, Duration)> {
+        let state = self.state();
+        let now = Instant::now();
+        let (_, heard) = state.witness.as_ref().filter(|_| state.is_present(now))?;
+        Some((state.testimony()?, now.saturating_duration_since(*heard)))
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,17 +314,18 @@ impl PeersNode {
     ) -> Result<T, NodeError> {
         let state = self.state();
         let now = Instant::now();
-        let heard = state.heard.iter().any(|heard| {
-            heard
-                .answered
-                .is_some_and(|at| now.duration_since(at) < DEAF_AFTER)
-        });
-        // One peer alone, and be it the quickest, does not say what the tip is while the others were not asked.
-        let all_tried = state.heard.iter().all(|heard| heard.tried);
         match &state.chain {
-            Some(chain) if heard && all_tried => read(chain).ok_or_else(|| NodeError::ChainMoved {
-                node: self.name.to_string(),
-            }),
+            Some(chain) if state.is_present(now) => {
+                if let Some(testimony) = state.outweighed(now) {
+                    return Err(NodeError::Outweighed {
+                        node: self.name.to_string(),
+                        reason: testimony.to_string(),
+                    });
+                }
+                read(chain).ok_or_else(|| NodeError::ChainMoved {
+                    node: self.name.to_string(),
+                })
+            }
             _ => Err(self.no_answer(method, &state)),
         }
     }
@@ -331,7 +400,9 @@ impl PeersNode {
                     let mut state = self.state();
                     if let Some(chain) = &mut state.chain {
                         let taken = chain.accept(header, now);
-                        if let Some(info) = chain.header(&hash) {
+                        let known = chain.header(&hash);
+                        state.weigh(Instant::now());
+                        if let Some(info) = known {
                             return Ok(Some(info));
                         }
                         tracing::debug!(peer = %peer.name, %hash, ?taken, "a header that does not belong here");
@@ -468,3 +539,7 @@ impl BitcoinNode for PeersNode {
         Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

@@ -88,6 +88,10 @@ pub enum DisconnectReason {
     /// The client does not read.
     #[error("does not read what it is sent")]
     SlowReader,
+    /// What it worked on is not to be mined any more, and there is nothing else. Stratum has no word for that; a client
+    /// whose connection ends goes on with its next pool.
+    #[error("no work to give")]
+    NoWork,
     /// There is no extranonce1 left, or no randomness.
     #[error("no extranonce to give")]
     NoExtranonce,
@@ -101,7 +105,7 @@ impl DisconnectReason {
             Self::Garbage | Self::LineTooLong => 50,
             Self::TooManyRejects => 34,
             Self::NotAuthorized | Self::SlowReader => 10,
-            Self::NoShares | Self::Idle | Self::NoExtranonce => 0,
+            Self::NoShares | Self::Idle | Self::NoWork | Self::NoExtranonce => 0,
         }
     }
 }

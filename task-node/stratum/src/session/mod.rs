@@ -189,6 +189,16 @@ impl Session {
         actions
     }
 
+    /// Work was withdrawn. A client that has some is let go; one that waits goes on waiting.
+    pub fn on_no_work(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.ended && self.current.take().is_some() {
+            show_message(&mut actions, "orcapool has no work to give now");
+            self.disconnect(DisconnectReason::NoWork, &mut actions);
+        }
+        actions
+    }
+
     /// Time has passed; to be called every few seconds.
     pub fn on_tick(&mut self, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
