@@ -134,6 +134,7 @@ use_compose() {
         return 0
     fi
     if ! have unshare || ! have ip; then
+        # shellcheck disable=SC2034 # the reason is for whoever asked
         ENGINE_MISSING="networks for containers take unshare and ip (Debian: util-linux, iproute2)"
         return 1
     fi
@@ -153,41 +154,4 @@ use_compose() {
     # shellcheck disable=SC2034 # for whoever asked
     # Started as the engine's plugin it would have to stand in a folder of this user's.
     COMPOSE=(env "DOCKER_HOST=${ENGINE[2]}" "$folder/$plugin")
-}
-
-# use_base: finds the base image, and sets BASE to its name: what the registry has, or the same made of Debian's packages.
-use_base() {
-    BASE=${ORCAPOOL_BASE:-debian:$ENGINE_SUITE-slim}
-    if engine image inspect "$BASE" >/dev/null 2>&1; then return 0; fi
-    if [[ -z $ENGINE_OWN ]] && timeout 120 "${ENGINE[@]}" pull --quiet "$BASE" >&2; then return 0; fi
-    if [[ -n $ENGINE_OWN ]] && timeout 30 "${ENGINE[@]}" pull --quiet "$BASE" >&2 2>/dev/null; then return 0; fi
-    log "$BASE cannot be pulled"
-    BASE=orcapool-base:$ENGINE_SUITE
-    if engine image inspect "$BASE" >/dev/null 2>&1; then return 0; fi
-    make_base
-}
-
-# The base from Debian's packages: minbase, less what Debian's slim images leave out too.
-make_base() {
-    local tar=$ORCAPOOL_CACHE/base.tar signed
-    if [[ $(id -u) != 0 ]] || ! PATH=${ENGINE_PATH:-$PATH} have mmdebstrap; then
-        ENGINE_MISSING="the base image cannot be pulled, and not be made here (that takes root and mmdebstrap)"
-        return 1
-    fi
-    signed="[signed-by=$(debian_keyring)]"
-    log "making the base image of Debian's packages (a minute, once)"
-    # shellcheck disable=SC2016 # the hook's own argument
-    # usrmerge, which comes along and has done its work, is what needs all of perl.
-    if ! PATH=${ENGINE_PATH:-$PATH} mmdebstrap --quiet --mode=root --variant=minbase --include=usr-is-merged \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-        --customize-hook='chroot "$1" apt-get -qq -y purge usrmerge perl "perl-modules-.*" "libperl5.*"' \
-        "$ENGINE_SUITE" "$tar" "deb $signed $(debian_mirror) $ENGINE_SUITE main" >&2; then
-        # shellcheck disable=SC2034 # the reason is for whoever asked
-        ENGINE_MISSING="the base image cannot be pulled, and mmdebstrap could not make it"
-        return 1
-    fi
-    engine import "$tar" "$BASE" >/dev/null || return 1
-    rm -f "$tar"
 }
