@@ -158,12 +158,12 @@ impl Auditor {
         };
         if self.fetcher.asks_submitter() {
             // A submitter that gives a byte now and then must not hold a distribution up for ever. What came is kept.
-            let reading = read(&self.fetcher);
+            let reading = Box::pin(read(&self.fetcher));
             if let Ok(read) = tokio::time::timeout(self.serve_within, reading).await {
                 return verdict(read);
             }
         }
-        verdict(read(&self.fetcher.asking(None)).await)
+        verdict(Box::pin(read(&self.fetcher.asking(None))).await)
     }
 
     async fn judge(
