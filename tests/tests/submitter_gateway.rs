@@ -1,5 +1,5 @@
-//! Bundles that nobody has but the node that submitted them: other nodes find them where the submission says, and nowhere
-//! that a stranger must not lead them.
+//! Bundles that nobody has but the node that submitted them: other nodes find them where the submission says, and
+//! nowhere that a stranger must not lead them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The node that submitted a bundle as a source of it, and sources that give a byte now and then: real HTTP on loopback.
+//! The node that submitted a bundle as a source of it, and sources that give a byte now and then, over real HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{

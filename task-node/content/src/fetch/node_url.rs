@@ -9,7 +9,7 @@ use super::reach::Reach;
 /// The longest such URL, in bytes. A thousand submissions of a round still fit into one request of the Orca sidecar.
 const MAX_BYTES: usize = 128;
 
-/// Below it, only the two ports of the web: a GET sent to a mail server or a time server helps nobody but a mischief-maker.
+/// Below it, only the two ports of the web: a GET sent to a mail server helps nobody but a mischief-maker.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 /// Why a text does not say where a node is.
@@ -35,8 +35,8 @@ pub enum NodeUrlError {
     Port(u16),
 }
 
-/// `http://HOST:PORT` or `https://HOST:PORT` of a node, without anything else. Whether its address may be connected to is
-/// another question, which is asked of the resolved address.
+/// `http://HOST:PORT` or `https://HOST:PORT` of a node, without anything else. Whether its address may be connected to
+/// is another question, which is asked of the resolved address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeUrl(Url);
 

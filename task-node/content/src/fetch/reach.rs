@@ -1,8 +1,8 @@
 //! Which addresses a stranger may have this node connect to.
 //!
-//! An address inside the operator's network, or one that only this machine can reach, must not be reached on a stranger's
-//! word (server-side request forgery, CWE-918). So the rule is asked of addresses, not of names, and what is not known to
-//! be somebody's in the public Internet is refused: <https://www.iana.org/assignments/iana-ipv4-special-registry> and
+//! An address inside the operator's network, or one that only this machine can reach, must not be reached on a
+//! stranger's word (server-side request forgery, CWE-918). So the rule is asked of addresses, not of names, and what is
+//! not known to be somebody's in the public Internet is refused: <https://www.iana.org/assignments/iana-ipv4-special-registry> and
 //! <https://www.iana.org/assignments/iana-ipv6-special-registry>.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -34,7 +34,7 @@ impl Reach {
 enum Place {
     Public,
     Private,
-    /// No node is ever there: links, groups, tunnels, examples, and the services that hand a machine of a cloud its keys.
+    /// No node is ever there: links, groups, tunnels, examples, and what hands a machine of a cloud its keys.
     Nobodys,
 }
 

@@ -1,8 +1,8 @@
 //! The node that submitted a bundle, as one more source of it.
 //!
-//! Its URL is a stranger's word. So it is asked for blocks and nothing else, with a client of its own: the host is resolved
-//! once, only addresses that [`Reach`] allows are connected to, no redirect is followed, and no proxy asked, which would
-//! resolve the host again by itself.
+//! Its URL is a stranger's word. So it is asked for blocks and nothing else, with a client of its own: the host is
+//! resolved once, only addresses that [`Reach`] allows are connected to, no redirect is followed, and no proxy asked,
+//! which would resolve the host again by itself.
 
 use std::{net::SocketAddr, sync::Arc};
 
