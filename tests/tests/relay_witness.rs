@@ -62,10 +62,10 @@ impl K2 {
         let mut started = Value::Null;
         wait_until("K2 is up", async || {
             let said = std::fs::read_to_string(&log).unwrap();
-            let lines = said
+            let mut lines = said
                 .lines()
                 .filter_map(|line| serde_json::from_str(line).ok());
-            started = lines.last().unwrap_or(Value::Null);
+            started = lines.next_back().unwrap_or(Value::Null);
             started["rpc"].is_string()
         })
         .await;
