@@ -24,7 +24,7 @@ EMULATION_OWN=''
 use_emulation() {
     local machine folder=$ORCAPOOL_CACHE/qemu-$ENGINE_SUITE deb rule
     # What an engine of the machine's own can run is not ours to know: it may be in another machine, as Docker Desktop's is.
-    if [[ $ARCH == "$ENGINE_ARCH" || -z $ENGINE_OWN ]]; then return 0; fi
+    if [[ $ARCH == "$ENGINE_ARCH" || -z $ENGINE_OWN || -n $EMULATION_OWN ]]; then return 0; fi
     machine=$(machine_of "$ARCH")
     if [[ -e $BINFMT/qemu-$machine ]]; then return 0; fi
     # shellcheck disable=SC2034 # the reason is for whoever asked
