@@ -39,6 +39,16 @@ fn configuration(dir: &Path) -> PathBuf {
 }
 
 #[test]
+fn it_says_its_own_name_and_version() {
+    let said = orcapool(&["--version"]);
+    let expected = concat!("orcapool ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(
+        (text(&said.stdout).as_str(), said.status.code()),
+        (expected, Some(0))
+    );
+}
+
+#[test]
 fn config_check_names_every_wrong_key_and_what_to_write() {
     let output = orcapool(&["config", "check"]);
     assert_eq!(output.status.code(), Some(2));

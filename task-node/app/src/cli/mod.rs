@@ -15,7 +15,12 @@ use crate::requests::SampleSeed;
 
 /// A Bitcoin mining pool that Koii node operators run as an Orca task.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 110, propagate_version = true)]
+#[command(
+    name = "orcapool",
+    version,
+    max_term_width = 110,
+    propagate_version = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
