@@ -110,12 +110,17 @@ async fn peer(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> String {
 
 /// A regtest chain of so many blocks above the first.
 fn headers(blocks: usize, tag: u8) -> Vec<Header> {
-    let mut headers = vec![genesis_block(Network::Regtest).header];
+    branch(&[genesis_block(Network::Regtest).header], blocks, tag)
+}
+
+/// `shared`, and so many blocks on top of it.
+fn branch(shared: &[Header], blocks: usize, tag: u8) -> Vec<Header> {
+    let mut chain = shared.to_vec();
     for _ in 0..blocks {
-        let prev = headers.last().unwrap();
-        headers.push(mined(prev, tag));
+        let prev = *chain.last().unwrap();
+        chain.push(mined(&prev, tag));
     }
-    headers
+    chain
 }
 
 fn mined(prev: &Header, tag: u8) -> Header {
@@ -307,15 +312,7 @@ async fn a_tip_that_no_headers_lead_to_is_not_mined_on() {
 #[tokio::test]
 async fn the_branch_with_more_work_wins_whoever_serves_the_other() {
     let shared = headers(20, 1);
-    let branch = |blocks: usize, tag: u8| {
-        let mut chain = shared.clone();
-        for _ in 0..blocks {
-            let prev = *chain.last().unwrap();
-            chain.push(mined(&prev, tag));
-        }
-        chain
-    };
-    let (short, long) = (branch(3, 2), branch(30, 3));
+    let (short, long) = (branch(&shared, 3, 2), branch(&shared, 30, 3));
     let best = long.last().unwrap().block_hash();
     let stale = short.last().unwrap().block_hash();
     let node = on_regtest(vec![working(short.clone()).await, working(long).await]).await;
@@ -535,16 +532,8 @@ async fn a_peer_that_drips_is_cut_off_and_the_others_are_used() {
 #[tokio::test]
 async fn on_a_branch_that_another_record_outweighs_nothing_is_mined_or_judged() {
     let shared = headers(20, 1);
-    let branch = |blocks: usize, tag: u8| {
-        let mut chain = shared.clone();
-        for _ in 0..blocks {
-            let prev = *chain.last().unwrap();
-            chain.push(mined(&prev, tag));
-        }
-        chain
-    };
     // All peers are one attacker's.
-    let private = branch(5, 2);
+    let private = branch(&shared, 5, 2);
     let urls = vec![
         working(private.clone()).await,
         working(private.clone()).await,
@@ -558,7 +547,7 @@ async fn on_a_branch_that_another_record_outweighs_nothing_is_mined_or_judged() 
     };
 
     for (blocks, believed) in [(0, true), (5, true), (6, false), (4, true), (60, false)] {
-        let public = branch(blocks, 3);
+        let public = branch(&shared, blocks, 3);
         node.hear(record(&public));
         let (testimony, _) = node.testimony().unwrap();
         assert_eq!(testimony.is_against_peers(), !believed, "{testimony}");
